@@ -1,6 +1,6 @@
 # Everything a person does with this repository. `make help` lists it; every target does its own set-up.
 # Needed: make, Python 3.11 or newer with venv, Java 17 or newer, Maven 3.6 or newer (or a Kafka of your own, see docs/settings.md).
-# Tests of operations on stores, of shared rates and of alerts also need PostgreSQL, nats-server, redis-server and promtool: `make servers` installs them if it may. Without them, outside CI, they are skipped.
+# Tests of operations on stores, of shared rates and of alerts also need PostgreSQL, nats-server, redis-server and promtool: `make servers` installs them if it may. Those of a schema registry need Java 21. Without them, outside CI, they are skipped.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -28,7 +28,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m compileall -q streamflow streamflow_check agents # where nobody may write it later, every start would compile for two seconds
 	@touch $@
 
-servers: $(READY) ## Install the servers that tests need, where they are missing: PostgreSQL, NATS, Redis, Prometheus, an S3 server; for make test-full also Keycloak
+servers: $(READY) ## Install the servers that tests need, where they are missing: PostgreSQL, NATS, Redis, Prometheus, an S3 server, a schema registry; for make test-full also Keycloak
 	$(BIN)/python -m tests.servers install
 
 # The web application. Node comes from a wheel; what a checkout needs to run does not include it.

@@ -22,6 +22,7 @@ from streamflow.kafka.jars import cache_folder
 from streamflow.settings import Kafka, Settings, Topics
 from tests import servers
 from tests.codes import recorder
+from tests.servers.apicurio import SchemaRegistry
 from tests.servers.jetstream import NatsServer
 from tests.servers.postgresql import PostgresServer
 from tests.servers.s3proxy import ObjectStore
@@ -47,8 +48,10 @@ def examples(full: int) -> int:
 # The files with servers that take longest, longest first (measured; more than ten seconds): a file is one process's,
 # and a run lasts as long as the last one to begin.
 LONG = (
-    "tests/integration/test_alerts.py",  # in make test-full alone
-    "tests/contract/test_keycloak.py",  # in make test-full alone
+    "tests/integration/test_rights.py",  # these four in make test-full alone
+    "tests/integration/test_alerts.py",
+    "tests/integration/test_lag.py",
+    "tests/contract/test_keycloak.py",
     "tests/integration/test_wheel.py",
     "tests/integration/test_drill.py",
     "tests/integration/test_source_trouble.py",
@@ -73,6 +76,7 @@ LONG = (
     "tests/faults/test_short_mix.py",
     "tests/integration/test_demo.py",
     "tests/integration/test_environments.py",
+    "tests/integration/test_promotion.py",
     "tests/integration/test_outbox.py",
     "tests/integration/test_shared_rates.py",
 )
@@ -177,6 +181,12 @@ def object_store() -> Iterator[ObjectStore]:
 def nats_server() -> Iterator[NatsServer]:
     """One NATS for all tests. Do not stop it."""
     yield from start_server(servers.nats())
+
+
+@pytest.fixture(scope="session")
+def apicurio() -> Iterator[SchemaRegistry]:
+    """One schema registry for all tests. Do not stop it."""
+    yield from start_server(servers.schema_registry())
 
 
 @pytest.fixture(scope="session")

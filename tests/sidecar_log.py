@@ -25,6 +25,7 @@ from streamflow.engine.commands import CancelRun, Command
 from streamflow.engine.transitions import ENDINGS, Transition
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.definitions import Snapshot
+from streamflow.kafka.members import Member
 from streamflow.kafka.publication import Published, Retired
 from streamflow.kafka.registration import is_registration_new
 from streamflow.kafka.rollback import RolledBack, target_of
@@ -375,10 +376,10 @@ class MemoryLog:
             PartitionLag("tasks", lane_topic_name(self.settings, "default"), 0, 1, 1, 0, 0.0),
         ]
 
-    async def workers(self) -> tuple[list[Presence], dict[str, frozenset[str]]]:
+    async def workers(self) -> tuple[list[Presence], dict[str, tuple[Member, ...]]]:
         operation = {"name": "work.later", "ok": False, "detail": "no answer"}
         one = Serving("default", "w-1", "c-1", "host-1", 7, 1000, [operation])
-        return [Presence(one, True)], {"engine": frozenset({"engine-1"}), "ingress": frozenset()}
+        return [Presence(one, True)], {"engine": (Member(client_id="engine-1"),), "ingress": ()}
 
     async def register(self, registration: Registration, *, replace: bool) -> int | None:
         value = registration.model_dump(mode="json", by_alias=True, exclude_none=True)

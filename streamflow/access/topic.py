@@ -76,6 +76,16 @@ class AccessTopic:
         self._loaded.wait(timeout_s)
         return self.directory
 
+    def require_loaded(self) -> Directory:
+        """As `wait_loaded`, for the user of a command line: that it may not read the topic is `right_missing`."""
+        try:
+            return self.wait_loaded()
+        except OperationError as error:
+            cause = error.__cause__
+            if isinstance(cause, OperationError) and cause.code == "right_missing":
+                raise cause from None
+            raise
+
     @property
     def directory(self) -> Directory:
         """What the topic says; never changed in place. Raises OperationError (`access_unreadable`, `topic_missing`)
@@ -88,7 +98,7 @@ class AccessTopic:
         why = "is being read" if self._fault is None else f"cannot be read: {self._fault.message}"
         raise OperationError(
             "access_unreadable", f"Access rights are not known, because the topic {self._topic} {why}. Try again later."
-        )
+        ) from self._fault
 
     def submit(self, actor: Actor, make: Make) -> Future[Change]:
         """What `make` makes, once it is written. The future raises what `make` raises, and OperationError."""

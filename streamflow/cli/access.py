@@ -53,13 +53,13 @@ Days = Annotated[int, typer.Option(min=0, max=3650, help="days until it expires;
 def _change(ctx: typer.Context, make: Make) -> tuple[Any, Directory]:
     """The result of a change, and the directory after it."""
     with AccessTopic(session_of(ctx).settings) as access:
-        access.wait_loaded()
+        access.require_loaded()
         return access.change(actor(), make).result, access.directory
 
 
 def _directory(ctx: typer.Context) -> Directory:
     with AccessTopic(session_of(ctx).settings) as access:
-        return access.wait_loaded()
+        return access.require_loaded()
 
 
 def _password(file: Path | None) -> str:

@@ -25,7 +25,7 @@ Name = Annotated[str, typer.Argument(metavar="USER", help="name of the user")]
 
 def _change(ctx: typer.Context, make: Make) -> Subscription:
     with AccessTopic(session_of(ctx).settings) as access:
-        access.wait_loaded()
+        access.require_loaded()
         found = access.change(actor(), make).result
     assert isinstance(found, Subscription)
     return found
@@ -76,7 +76,7 @@ def _of(subscription: Subscription) -> str:
 def list_(ctx: typer.Context) -> None:
     """Lists users with their notifications and targets."""
     with AccessTopic(session_of(ctx).settings) as access:
-        directory = access.wait_loaded()
+        directory = access.require_loaded()
     targets = session_of(ctx).settings.notifications.targets
     rows, told = [], []
     for one in sorted(directory.subscriptions(), key=lambda one: one.user):

@@ -71,7 +71,7 @@ def verify_(
             )
         expected.append(AuditHead(int(given[1]), given[2]))
     with AccessTopic(session.settings) as access:
-        head = access.wait_loaded().head
+        head = access.require_loaded().head
     unreadable = Unreadable(AUDIT)
     entries = [one for one in read_entries(session.settings, unreadable) if one.number <= head.number]
     found = verify(entries, head, expected)

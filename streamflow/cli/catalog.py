@@ -1,4 +1,4 @@
-"""`streamflow catalog`: catalogs of events from schemas."""
+"""`streamflow catalog`: catalogs of events from schemas. See also `catalog_subjects`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from streamflow.cli import output
+from streamflow.cli import catalog_subjects, output
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, session_of
 from streamflow.errors import Rejected
@@ -89,6 +89,9 @@ def import_(
         output.note(f"written: {out}")
     if not found.events:
         raise typer.Exit(EXIT_AUTHOR)
+
+
+catalog_subjects.add_to(app)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[tuple[str, str]]]:

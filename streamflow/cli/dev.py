@@ -80,6 +80,7 @@ def _serve(settings: Settings, bootstrap: str, engines: int, stop: threading.Eve
         *(f"engine-{number}" if engines > 1 else "engine" for number in range(engines)),
         "tasks",
         "history",
+        *(("mirror",) if settings.mirror.topics else ()),
         "sidecar",
     ]
     sidecar = SidecarPlace(settings)

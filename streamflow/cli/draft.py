@@ -1,5 +1,5 @@
-"""`streamflow draft`: definitions while they are written. Drafting one from a sentence, sample events for it, what
-operations do to it, what changed, what is understood, and what is missing."""
+"""`streamflow draft`: definitions while they are written. Drafting and editing one by sentences, sample events for it,
+what operations do to it, what changed, what is understood, and what is missing."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from streamflow.authoring.operations import apply as applied
 from streamflow.authoring.questions import questions
 from streamflow.authoring.statements import facts, statements
 from streamflow.cli import draft_samples, draft_write, output, sources
+from streamflow.cli.draft_edit import edit_facts, edit_text
 from streamflow.cli.draft_text import CatalogFile, DraftFile, question_lines, statement_lines
 from streamflow.cli.output import examples
 from streamflow.cli.places import DEFINITION, Placed, read_file
-from streamflow.cli.session import Session, session_of
+from streamflow.cli.session import EXIT_AUTHOR, Session, session_of
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.lines import Lines
 from streamflow.definition.model import Definition
@@ -69,6 +70,36 @@ def apply_(
         path.write_text(revision.draft.text, encoding="utf-8")
     answer = revision.facts() | {"text": revision.draft.text, "written": str(path) if write else None}
     session.show(answer, revision.draft.text.rstrip("\n") if as_text else _told(revision, path, write=write))
+
+
+@app.command(
+    epilog=examples(
+        'draft edit my-process "change the time limit to 2 hours"',
+        'draft edit my-process "after block also notify the customer" --write',
+    ),
+)
+def edit(
+    ctx: typer.Context,
+    file: DraftFile,
+    sentence: Annotated[str, typer.Argument(metavar="SENTENCE", help="what should change, in plain English")],
+    catalog: CatalogFile = None,
+    write: Annotated[bool, typer.Option("--write", help="write the result into FILE")] = False,
+) -> None:
+    """Edits a definition by a sentence: time limits, conditions, names, new, removed and replaced steps.
+
+    It works by rules, without a language model. If something is unclear, it asks and changes nothing."""
+    from streamflow.authoring.editor.editor import edit as edited
+
+    session = session_of(ctx)
+    path, draft = _read(file)
+    place = _catalog_file(path, catalog)
+    own = draft_write.with_installed(sources.read_catalog(place) if place is not None else Catalog(), sentence)
+    found = edited(sentence, draft, own, judged=_complete(session, place, draft.definition, own))
+    if found.revision is not None and write:
+        path.write_text(found.revision.draft.text, encoding="utf-8")
+    session.show(edit_facts(found, path if write else None), edit_text(found, path, write=write))
+    if not found.complete:
+        raise typer.Exit(EXIT_AUTHOR)
 
 
 @app.command(epilog=examples("draft diff before.yaml after.yaml", "draft diff before.yaml after.yaml --mermaid"))

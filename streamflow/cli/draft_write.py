@@ -60,7 +60,7 @@ def write(
 
     session = session_of(ctx)
     known = _known(catalog)
-    drafted = draft(sentence, _with_installed(known.catalog, sentence))
+    drafted = draft(sentence, with_installed(known.catalog, sentence))
     written = _write(out, drafted, known) if out is not None and drafted.complete else []
     session.show(facts(drafted) | {"written": [str(file) for file in written]}, drafted_text(drafted))
     if not session.json:
@@ -115,7 +115,7 @@ def _known(path: Path | None) -> _Known:
     return _Known(example_catalogs(), example_catalog_files())
 
 
-def _with_installed(catalog: Catalog, sentence: str) -> Catalog:
+def with_installed(catalog: Catalog, sentence: str) -> Catalog:
     """The catalog, with the operations known here that the sentence names."""
     from streamflow.operations.registry import known_operations
 

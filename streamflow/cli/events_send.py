@@ -21,8 +21,9 @@ from streamflow.definition.catalog import Catalog
 from streamflow.errors import Rejected
 from streamflow.kafka import reserved_topics
 from streamflow.kafka.publication import read_log
-from streamflow.ops.produce import Outgoing, Sent, event_of, send
+from streamflow.ops.produce import Outgoing, Sent, event_of, send, with_schema
 from streamflow.ops.sending import bound_topic, event_spec, legal_topic, received, unwanted, warnings_for
+from streamflow.registry.event_writers import EventWriters
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.event_record import at_path, key_text
 from streamflow.wire.json_text import read_json
@@ -78,6 +79,8 @@ def send_(
             output.warn(unwanted([event]))
         warnings = partial(warnings_for, topic=target, specs=[spec], event=event, event_bytes=event_bytes)
         records = _looked_at(records, warnings)
+        written = EventWriters().of(event, log.bindings.get(event))
+        records = (with_schema(record, written) for record in records)
     else:
         assert topic is not None
         target = legal_topic(topic)

@@ -18,6 +18,8 @@ from streamflow.cli import output
 from streamflow.cli.output import examples
 from streamflow.cli.session import Session, session_of
 from streamflow.kafka.publication import read_log
+from streamflow.kafka.refusals import right_missing
+from streamflow.kafka.topic_states import TopicState
 from streamflow.ops.exporter import Rates
 from streamflow.ops.lag import PartitionLag, measure_lag, states, totals
 from streamflow.terminal import visible
@@ -39,7 +41,8 @@ def lag(
     times: Annotated[int | None, typer.Option(min=1, help="with --live: end after this number of measurements")] = None,
 ) -> None:
     """Shows how far the engine is behind in commands, ingress in the users' topics, and task workers in their lanes:
-    unprocessed records, the age of the oldest, and why a topic cannot be read."""
+    unprocessed records, the age of the oldest, and why a topic cannot be read. If that is a missing right of the
+    caller, the command fails after what it could measure."""
     session = session_of(ctx)
     if live:
         _watch(session, session.settings.metrics.measure_s if every_s is None else every_s, times)
@@ -72,6 +75,7 @@ def lag(
         ]
         text = output.table(("worker", "topic", "records>", "seconds>", "state"), summed, "no topic is read yet")
     session.show([asdict(each) for each in found], text)
+    require_readable(found)
 
 
 def _watch(session: Session, every_s: float, times: int | None) -> None:
@@ -92,6 +96,15 @@ def _watch(session: Session, every_s: float, times: int | None) -> None:
             done += 1
             if times is None or done < times:
                 time.sleep(max(0.0, every_s - (time.monotonic() - began)))
+        require_readable(found)
+
+
+def require_readable(lags: list[PartitionLag]) -> None:
+    """Returns when this user may read every topic. Raises OperationError (`right_missing`) with those that it may
+    not."""
+    denied = sorted({one.topic for one in lags if one.state == TopicState.UNREADABLE})
+    if denied:
+        raise right_missing([f"READ on topic {name}" for name in denied])
 
 
 def rows_of(lags: list[PartitionLag], drains: Drains) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +19,7 @@ from streamflow.kafka import generations as growth
 from streamflow.kafka.environments import other_environments
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.rights import Role
+from streamflow.kafka.topic_findings import Finding
 from streamflow.ops.generations import use_of_generations
 from streamflow.ops.lag import measure_lag, totals
 from streamflow.settings import Settings
@@ -102,7 +104,27 @@ def verify(ctx: typer.Context) -> None:
     session.show(facts, "\n".join(lines))
 
 
-def _require_read(settings: Settings, lowered: list[admin.Finding]) -> None:
+@app.command("asyncapi", epilog=examples("topics asyncapi --out asyncapi.json"))
+def asyncapi_(
+    ctx: typer.Context,
+    out: Annotated[Path | None, typer.Option("--out", help="file to write; else it is shown")] = None,
+) -> None:
+    """All topics as an AsyncAPI 3 document in JSON: those of the published catalog, and Streamflow's own, with the
+    schemas of their records."""
+    from streamflow.ops.asyncapi import asyncapi
+
+    session = session_of(ctx)
+    document = asyncapi(session.settings, read_log(session.settings))
+    text = json.dumps(document, indent=2)
+    if out is None:
+        typer.echo(text)
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text + "\n", encoding="utf-8")
+    session.show({"written": str(out), "channels": len(document["channels"])}, f"written: {out}")
+
+
+def _require_read(settings: Settings, lowered: list[Finding]) -> None:
     """Raises Rejected (`retention_unread`) if a shorter retention would delete what a worker has still to read."""
     wanted = {finding.topic: int(finding.wanted) for finding in lowered if finding.setting == "retention.ms"}
     if not wanted:
@@ -116,7 +138,7 @@ def _require_read(settings: Settings, lowered: list[admin.Finding]) -> None:
             )
 
 
-def _show(ctx: typer.Context, found: list[admin.Finding], nothing: str, lines: list[str] | None = None) -> None:
+def _show(ctx: typer.Context, found: list[Finding], nothing: str, lines: list[str] | None = None) -> None:
     text = "\n".join(map(str, found) if lines is None else lines) or nothing
     session_of(ctx).show({"findings": [finding.facts() for finding in found]}, text)
 

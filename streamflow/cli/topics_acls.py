@@ -65,6 +65,8 @@ def merged(rows: Iterable[tuple[str, Right]]) -> list[tuple[str, Right]]:
             both = tuple(dict.fromkeys((*before.operations, *right.operations)))
             if {"READ", "WRITE"} & set(both):
                 both = tuple(one for one in both if one != "DESCRIBE")  # they include it
+            if "ALTER_CONFIGS" in both:
+                both = tuple(one for one in both if one != "DESCRIBE_CONFIGS")
             why = before.why if right.why == before.why else f"{before.why}; {right.why}"
             right = Right(
                 role=before.role,

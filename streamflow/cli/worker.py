@@ -79,6 +79,12 @@ def history(ctx: typer.Context, parent: Parent = None) -> None:
     _run(session_of(ctx).known, "history", parent)
 
 
+@app.command(epilog=examples("worker mirror"))
+def mirror(ctx: typer.Context, parent: Parent = None) -> None:
+    """Writes records of mirror.topics in Avro, with schemas in a registry. Mirror workers share the partitions."""
+    _run(session_of(ctx).known, "mirror", parent)
+
+
 def _run(settings: Settings, role: str, parent: int | None, **options: Any) -> None:
     lanes = options.get("lanes", ())
     run_process(settings, role, partial(_entry(role), **options), parent, lanes)
@@ -123,10 +129,12 @@ def process_metrics(settings: Settings, process: Process) -> Iterator[Metrics | 
     if settings.metrics.listen is None:
         yield None
         return
+    from streamflow.kafka.expiry import tell_expiry
     from streamflow.metrics.collector import ProcessMetrics
     from streamflow.metrics.server import served
 
     metrics = ProcessMetrics(process)
+    tell_expiry(settings.kafka, metrics)
     with served(metrics, settings.metrics.listen):
         yield metrics
 

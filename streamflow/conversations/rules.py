@@ -8,6 +8,8 @@ from typing import Any
 from streamflow.authoring.draft import Draft
 from streamflow.authoring.drafter.drafted import Drafted
 from streamflow.authoring.drafter.drafter import draft as drafted_by_rules
+from streamflow.authoring.editor.editor import edit as edited_by_rules
+from streamflow.authoring.question import MOST
 from streamflow.authoring.statements import facts, statements
 from streamflow.conversations import decisions, drafting
 from streamflow.conversations.conversation import Conversation
@@ -45,7 +47,7 @@ def answer(state: Conversation, turn: TurnStarted, own: Catalog, whole: Catalog)
         if choice["operations"] or choice["sentence"] is None:
             return _decided(state, turn, choice, _gaps(state, sent.question), draft, whole)
     if draft.definition.steps:
-        return _about_draft(state, turn, draft, whole)
+        return _edited(state, turn, sent.text, draft, own, whole)
     return _drafted(state, turn, sent.text, own, whole)
 
 
@@ -100,15 +102,27 @@ def _decided(
     return [GapsSettled(gaps=gaps), left, TurnEnded(turn=turn.turn, cause="waiting" if left.questions else "done")]
 
 
-def _about_draft(state: Conversation, turn: TurnStarted, draft: Draft, catalog: Catalog) -> list[Event]:
-    """A draft with steps: the rules do not edit by sentences, but they know what it leaves open."""
-    found = drafting.understood(draft, catalog, state.settled, turn.turn)
-    text = (
-        f"{LABEL} Rules write a new draft of a sentence and cannot edit one that has steps. Answer a question, send "
-        "operations, or configure a language model."
+def _edited(
+    state: Conversation, turn: TurnStarted, sentence: str, draft: Draft, own: Catalog, whole: Catalog
+) -> list[Event]:
+    """An edit of a draft with steps: what is asked about the sentence, or what it would change, and unless only a plan
+    is wanted the operations."""
+    found = edited_by_rules(sentence, draft, own, judged=whole)
+    ended = TurnEnded(turn=turn.turn, cause="waiting")
+    if not found.complete or found.revision is None:
+        text = f"{LABEL} Nothing was changed. {found.questions[0].text}"
+        left = drafting.understood(draft, whole, state.settled, turn.turn)
+        asked = [*(one.facts() for one in found.questions), *left.questions][:MOST]
+        understood = Understood(turn=turn.turn, statements=left.statements, questions=asked)
+        return [TextAdded(turn=turn.turn, text=text), understood, ended]
+    told = "\n".join([LABEL, *(f"- {one}" for one in found.revision.difference.sentences)])
+    understood = Understood(
+        turn=turn.turn, statements=facts(found.statements), questions=[one.facts() for one in found.questions]
     )
-    cause: Cause = "waiting" if found.questions else "done"
-    return [TextAdded(turn=turn.turn, text=text), found, TurnEnded(turn=turn.turn, cause=cause)]
+    events: list[Event] = [TextAdded(turn=turn.turn, text=told), understood]
+    if turn.mode == "edit" or turn.confirmed:
+        events.append(drafting.proposed(found.revision, proposal=turn.turn, turn=turn.turn, base=state.current))
+    return [*events, ended]
 
 
 def _explained(draft: Draft, catalog: Catalog, state: Conversation) -> str:

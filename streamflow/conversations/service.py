@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import structlog
@@ -128,7 +128,7 @@ class Conversations:
         await self.change(id, by, lambda state, _now_ms: decisions.cancel(state, turn))
         self._stop_if_over(id, await self.read(lambda library: library.known(id).open_turn))
 
-    async def watch(self, id: str, after: int) -> AsyncIterator[list[Entry]]:
+    async def watch(self, id: str, after: int) -> AsyncGenerator[list[Entry], None]:
         """The entries behind number `after`, and then each when it is there; an empty list when a while has passed
         without one. Ends when the conversation is deleted. Raises OperationError, and Rejected
         (`conversation_unknown`)."""

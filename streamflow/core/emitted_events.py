@@ -33,7 +33,7 @@ class EmittedEvents:
         self._partition = str(partition)
 
     def refuse_unbound(self) -> None:
-        """Events for which there is no topic become dead letters."""
+        """Events for which there is no topic, or that cannot be written, become dead letters."""
         for entry in self.outbox.unbound():
             self.refused([entry], entry.problem)
 
@@ -41,7 +41,7 @@ class EmittedEvents:
         """Events that their topic will not take become dead letters; `message` says why and what to do."""
         for entry in entries:
             unsent = entry.unsent
-            key, value, headers = entry.record()
+            key, value, headers = entry.plain()
             record = Record(entry.topic, -1, -1, unsent.at_ms, key, value, headers)
             letter = dead_letter(
                 record,

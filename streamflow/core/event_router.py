@@ -30,6 +30,7 @@ from streamflow.wire.codec import DecodeError, encode_command
 from streamflow.wire.dead_letter import DeadLetter, dead_letter
 from streamflow.wire.decoding import Record
 from streamflow.wire.extraction import Occurrence, Refusal, TopicReader
+from streamflow.wire.frame import Unframe
 
 STAGE = "ingress"
 
@@ -75,7 +76,8 @@ NOTHING = Routed([], [], [])
 class EventRouter:
     """Routes records for the versions in `published`, whose catalogs `readable` has found usable. `event_bytes` bounds
     a record's value, `record_bytes` an encoded command and a dead letter. `sampling` says which traces are recorded;
-    None: none of those that enter here, their context is passed on as it came."""
+    None: none of those that enter here, their context is passed on as it came. `unframe` reads values in the frame of a
+    schema registry; None: they are not read."""
 
     def __init__(
         self,
@@ -84,6 +86,7 @@ class EventRouter:
         event_bytes: int,
         record_bytes: int,
         sampling: Sampling | None = None,
+        unframe: Unframe | None = None,
     ) -> None:
         self._sampling = sampling
         self.published = tuple(published)
@@ -95,7 +98,7 @@ class EventRouter:
             for topic in spec.topics:
                 by_topic.setdefault(topic, []).append((index, spec))
         attributed = self._matcher.attributed
-        self._readers = {topic: TopicReader(specs, _compile, attributed) for topic, specs in by_topic.items()}
+        self._readers = {topic: TopicReader(specs, _compile, attributed, unframe) for topic, specs in by_topic.items()}
         current = _current(self.published)
         self._current = frozenset(i for i, spec in enumerate(self._matcher.specs) if _identity(spec) in current)
         self.topics = frozenset(self._readers)

@@ -6,6 +6,7 @@ The names, labels and units are declared in `streamflow/metrics/registry.py`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from streamflow.engine.outcome import Decision
@@ -29,6 +30,9 @@ class Metrics(Protocol):
     def forget(self, **labels: str) -> None:
         """Drop the gauges that have all of these labels: what they measured is not here any more."""
 
+    def together(self) -> AbstractContextManager[None]:
+        """A context in which the measurements of this thread belong together: a scrape has all of them or none."""
+
     def sample(self, take: Callable[[], None]) -> Callable[[], None]:
         """Have `take` set gauges before each scrape, in another thread. Returns what ends that."""
 
@@ -50,6 +54,9 @@ class NoMetrics:
 
     def forget(self, **labels: str) -> None:
         pass
+
+    def together(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def sample(self, take: Callable[[], None]) -> Callable[[], None]:
         return lambda: None

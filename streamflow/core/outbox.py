@@ -25,8 +25,10 @@ import msgspec
 
 from streamflow.engine.effects import PublishEvent
 from streamflow.engine.overlay import META, Store
-from streamflow.errors import Rejected
+from streamflow.errors import OperationError, Rejected
 from streamflow.ids import slot
+from streamflow.wire.cloudevents import PREFIX as CE_PREFIX
+from streamflow.wire.cloudevents import Texts, enveloped
 from streamflow.wire.decoding import Headers
 from streamflow.wire.transitions import encode_event
 
@@ -36,6 +38,9 @@ GIVE_UP_S = 3600.0  # that a topic may refuse an event before it becomes a dead 
 TOPIC_EVENTS, TOPIC_BYTES = 5_000, 8 << 20  # of one topic in one partition
 BATCH_EVENTS, BATCH_BYTES = 500, 256 << 10  # sent at once to one partition of a topic
 
+WriterOf = Callable[
+    [str], "Written | None"
+]  # how an event is written, by its name; None: as JSON. Raises OperationError
 TopicOf = Callable[[str], str]  # the topic for an event's name; raises Rejected when there is none that may be used
 
 
@@ -57,16 +62,31 @@ def usable_topic(event: str, topic: str | None, *, own: bool) -> str:
     return topic
 
 
+class Written(NamedTuple):
+    """How an event is written that its binding gives a schema."""
+
+    write: Callable[[bytes], bytes]  # its payload in JSON, as the value of a record; raises DecodeError
+    headers: Texts  # in the place of those of the same names
+    is_structured: bool = False  # a CloudEvent in an envelope
+
+    def record(self, payload: bytes, headers: Texts) -> tuple[bytes, Texts]:
+        """(value, headers) of the event that has these as JSON. Raises DecodeError."""
+        other = dict(self.headers)
+        value, found = self.write(payload), (*(one for one in headers if one[0] not in other), *self.headers)
+        is_event = any(name == f"{CE_PREFIX}specversion" for name, _ in found)
+        return enveloped(value, found) if self.is_structured and is_event else (value, found)
+
+
 class Unsent(msgspec.Struct, frozen=True):
     """The stored form of an event. It keeps the encoded record, so that a copy has the same bytes whatever encodes
-    it."""
+    it; with a schema they are made of it by the present binding."""
 
     event: str  # name of the event, which its binding gives a topic
     id: str  # `<run>/<seq>`
     run: str
     at_ms: int  # partition time of the emission
     key: str  # business key, which selects the partition
-    value: msgspec.Raw  # JSON, as it is sent
+    value: msgspec.Raw  # JSON, as it is sent without a schema
     headers: tuple[tuple[str, str], ...]
 
 
@@ -97,11 +117,19 @@ class Entry:
     topic: str  # that it is sent to, empty when there is none
     since_s: float  # when this owner took it
     size: int  # bytes of its key and value
-    problem: str = ""  # why there is no topic for it
+    problem: str = ""  # why there is no topic for it, or it cannot be written
     sending: bool = False  # it is with the producer
+    value: bytes | None = None  # as it is written with a schema; None: as JSON
+    headers: Texts = ()  # that go with `value`
 
     def record(self) -> tuple[bytes, bytes, Headers]:
         """(key, value, headers) as they are sent."""
+        if self.value is None:
+            return self.plain()
+        return self.unsent.key.encode(), self.value, tuple((name, text.encode()) for name, text in self.headers)
+
+    def plain(self) -> tuple[bytes, bytes, Headers]:
+        """(key, value, headers) without a schema: what a dead letter holds, and a replay writes again."""
         unsent = self.unsent
         return unsent.key.encode(), bytes(unsent.value), tuple((name, text.encode()) for name, text in unsent.headers)
 
@@ -124,9 +152,10 @@ class _Topic:
 class Outbox:
     """The outbox of one partition. Times are in seconds, by a clock that never goes back."""
 
-    def __init__(self, store: Store, topic_of: TopicOf, now_s: float) -> None:
+    def __init__(self, store: Store, topic_of: TopicOf, now_s: float, writer_of: WriterOf = lambda event: None) -> None:
         """Reads what the last owner left."""
         self._topic_of = topic_of
+        self._writer_of = writer_of
         self._topics: dict[str, _Topic] = {}
         self._written: set[str] = set()
         self._gone: list[str] = []
@@ -142,9 +171,13 @@ class Outbox:
         size = len(unsent.key) + len(bytes(unsent.value))
         entry = Entry(place=place, unsent=unsent, topic="", since_s=now_s, size=size)
         try:
-            entry.topic = self._topic_of(unsent.event)
-        except Rejected as rejected:
-            entry.problem = rejected.message
+            topic_name = self._topic_of(unsent.event)
+            if (written := self._writer_of(unsent.event)) is not None:
+                entry.value, entry.headers = written.record(bytes(unsent.value), unsent.headers)
+                entry.size = size = len(unsent.key) + len(entry.value)
+            entry.topic = topic_name
+        except (Rejected, OperationError) as refused:
+            entry.problem = refused.message
         topic = self._topics.setdefault(entry.topic, _Topic())
         if not topic.entries:
             topic.progress_s = now_s
@@ -152,7 +185,7 @@ class Outbox:
         topic.size += size
 
     def unbound(self) -> list[Entry]:
-        """Events for which there is no topic."""
+        """Events for which there is no topic, or that cannot be written."""
         return list(self._entries(""))
 
     def __len__(self) -> int:

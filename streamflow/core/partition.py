@@ -26,7 +26,7 @@ from streamflow.core.delivery_counts import DeliveryCounts
 from streamflow.core.emitted_events import EmittedEvents
 from streamflow.core.metrics import Metrics, NoMetrics
 from streamflow.core.opening import Skipped, check_opening, input_gap, require_known
-from streamflow.core.outbox import Outbox, TopicOf, unsent_of
+from streamflow.core.outbox import Outbox, TopicOf, WriterOf, unsent_of
 from streamflow.core.outputs import Output, outputs_of, own_command_output
 from streamflow.core.place import Place
 from streamflow.core.reading import Unreadable, read, source_of
@@ -54,7 +54,8 @@ class Definitions(Contents, Protocol):
 class PartitionCore:
     """The partition at `place`, over a restored `store`. `printed` gets the lines that steps print, `put_aside` the
     offset, the reason and the error of a command that could not be decided; `topic_of` names the topic of an emitted
-    event; `clock` measures, in seconds, and never goes back; `traced` gets each decision that is in a recorded trace.
+    event, `writer_of` how it is written; `clock` measures, in seconds, and never goes back; `traced` gets each decision
+    that is in a recorded trace.
 
     `failed_at` is the offset of a command that this process has already failed to decide for lack of memory. The
     memory of it is the process's, not the state's: a process that raised MemoryError lives on and opens the partition
@@ -71,6 +72,7 @@ class PartitionCore:
         printed: Callable[[PrintLine], None] = lambda line: None,
         put_aside: Callable[[int, str, Exception], None] = lambda offset, reason, error: None,
         topic_of: TopicOf,
+        writer_of: WriterOf = lambda event: None,
         failed_at: int | None = None,
         metrics: Metrics | None = None,
         clock: Callable[[], float] = lambda: 0.0,
@@ -88,7 +90,7 @@ class PartitionCore:
         self._traced = traced
         self._is_timed = metrics is not None or traced is not None  # saves the clock where nothing collects it
         self.emitted = EmittedEvents(
-            Outbox(store, topic_of, clock()),
+            Outbox(store, topic_of, clock(), writer_of),
             partition=place.number,
             queue=self._queue,
             letter_bytes=place.limits.record_bytes,

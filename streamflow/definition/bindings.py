@@ -3,6 +3,7 @@
     topics: {shop.orders: prod.shop.orders}
     events:
       order.paid: {topics: [prod.bank.payments], start: earliest}
+      order.shipped: {topics: [prod.parcels], registry: {subject: prod.parcels-value}}
 
 It changes bindings alone, so the content of a definition and its sha256 are the same in every environment
 (docs/design.md#definitions). What connections reach is in the settings of each environment.
@@ -14,7 +15,7 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from streamflow.definition.catalog import Beginning, Catalog, EventSpec, Topic
+from streamflow.definition.catalog import Beginning, Catalog, EventSpec, Subject, Topic
 from streamflow.definition.model import EventName, Part
 
 
@@ -23,6 +24,7 @@ class EventBinding(Part):
 
     topics: list[Topic] = Field(min_length=1)  # read by ingress; an `emit` step writes to the first
     start: Beginning | None = None  # absent: as the catalog says
+    registry: Subject | None = None  # likewise
 
 
 class EnvironmentBindings(Part):
@@ -50,7 +52,8 @@ class EnvironmentBindings(Part):
 
     def _bound(self, spec: EventSpec) -> EventSpec:
         if (own := self.events.get(spec.name)) is not None:
-            return spec.model_copy(update={"topics": own.topics, "start": own.start or spec.start})
+            found = {"topics": own.topics, "start": own.start or spec.start, "registry": own.registry or spec.registry}
+            return spec.model_copy(update=found)
         # two topics of the catalog may be one there
         topics = list(dict.fromkeys(self.topics.get(topic, topic) for topic in spec.topics))
         return spec.model_copy(update={"topics": topics})

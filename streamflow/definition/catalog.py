@@ -75,6 +75,34 @@ class TopicEnds(Part):
     offsets: dict[str, int] = Field(default_factory=dict)
 
 
+SubjectName = Annotated[str, StringConstraints(min_length=1, max_length=249, pattern=r"^\S+$")]
+MessageName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,199}$")]
+
+
+class Subject(Part):
+    """A subject of the environment's schema registry: an `emit` step writes the event with its schema."""
+
+    subject: SubjectName
+    version: int | None = Field(default=None, ge=1)  # absent: the latest one when it is published
+    message: MessageName | None = None  # of Protobuf: which message; absent: the first
+    mode: Literal["binary", "structured"] = "binary"  # of the CloudEvent: attributes in headers, or in an envelope
+
+
+class BoundSchema(Part):
+    """The schema that an emitted event is written with, as the registry had it at publication: all that workers
+    need."""
+
+    subject: str
+    version: int
+    id: int
+    type: Literal["AVRO", "JSON", "PROTOBUF"]
+    text: str  # of Protobuf: a FileDescriptorProto in base64
+    references: dict[str, str] = Field(default_factory=dict)  # what it builds on, by name, each after its own
+    message: MessageName | None = None  # of Protobuf; absent: the first
+    mode: Literal["binary", "structured"] = "binary"  # of the CloudEvent
+    uri: str = ""  # where the registry has it; the attribute `dataschema` of the CloudEvent
+
+
 class Binding(Part):
     """Where an event is found in one environment."""
 
@@ -83,6 +111,8 @@ class Binding(Part):
     bound_ms: int = 0  # when it was published, in epoch milliseconds by the broker's clock
     # by topic, as the publisher found them just before; a topic that it could not look at is left out
     ends: dict[str, TopicEnds] = Field(default_factory=dict)
+    registry: Subject | None = None  # what an `emit` step writes it with; absent: JSON
+    written: BoundSchema | None = None  # the schema that was found for it
 
 
 class EventSpec(Part):
@@ -90,13 +120,15 @@ class EventSpec(Part):
     CloudEvents id, the CloudEvents time or else the record's timestamp, and the record's key. Two events are the same
     one when their names, their sources and their ids are: `source` is for those that carry none.
 
-    `topics` and `start` are its binding: empty and `now` in the content of a definition, filled in by the hosts."""
+    `topics`, `start` and `registry` are its binding: empty, `now` and absent in the content of a definition, filled in
+    by the hosts."""
 
     name: EventName
     title: str | None = None
     description: str | None = None
     topics: list[Topic] = Field(default_factory=list)
     start: Beginning = "now"
+    registry: Subject | None = None
     match: Match | None = None
     id: Location | None = None
     source: str | None = Field(default=None, max_length=200)  # absent: that of the CloudEvent, or empty
@@ -106,15 +138,15 @@ class EventSpec(Part):
 
     def bound(self, binding: Binding | None) -> EventSpec:
         """The same event, found where `binding` says; nowhere without one."""
-        topics, start = ([], "now") if binding is None else (binding.topics, binding.start)
-        return self.model_copy(update={"topics": topics, "start": start})
+        found = {} if binding is None else {name: getattr(binding, name) for name in BINDING_FIELDS}
+        return self.model_copy(update={"topics": [], "start": "now", "registry": None} | found)
 
     def logical(self) -> dict[str, Any]:
         """The entry as plain data, without its binding: what the content of a definition holds."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=BINDING_FIELDS)
 
 
-BINDING_FIELDS = {"topics", "start"}  # of a catalog entry: where the event is found, not what it is
+BINDING_FIELDS = {"topics", "start", "registry"}  # of a catalog entry: where the event is found, not what it is
 
 
 class CatalogEvent(EventSpec):

@@ -17,6 +17,7 @@ from streamflow.core.metrics import Metrics, NoMetrics
 from streamflow.errors import OperationError
 from streamflow.history.session import Session
 from streamflow.history.sqlite import only_writer
+from streamflow.kafka.thread_worker import serve_in_thread
 from streamflow.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -29,15 +30,7 @@ async def serve_history(settings: Settings, stop: asyncio.Event, metrics: Metric
 
     Raises OperationError for what does not pass by itself (`history_in_use`, `history_newer`,
     `history_other_topics`)."""
-    halt = threading.Event()
-    work = asyncio.create_task(asyncio.to_thread(_serve, settings, halt, metrics or NoMetrics()))
-    asked = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        halt.set()
-        asked.cancel()
-        await work
+    await serve_in_thread(lambda halt: _serve(settings, halt, metrics or NoMetrics()), stop)
 
 
 def _serve(settings: Settings, halt: threading.Event, metrics: Metrics) -> None:

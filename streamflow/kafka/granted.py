@@ -54,14 +54,20 @@ def require_rights(settings: Settings, wanted: Sequence[Right]) -> None:
     Raises OperationError (`right_missing`) with all rights that are missing."""
     if not wanted:
         return
-    topics = {right.name: right for right in wanted if right.resource is Resource.TOPIC}
-    groups = {right.name: right for right in wanted if right.resource is Resource.GROUP}
-    granted = _of_topics(settings, topics) | asyncio.run(_of_groups(settings, groups))
+    names = {
+        resource: [right.name for right in wanted if right.resource is resource]
+        for resource in (Resource.TOPIC, Resource.GROUP)
+    }
+    granted = {  # a lane's topic and its group have one name
+        Resource.TOPIC: _of_topics(settings, names[Resource.TOPIC]),
+        Resource.GROUP: asyncio.run(_of_groups(settings, names[Resource.GROUP])),
+    }
     lacking = [
         f"{operation} on {right.resource.value} {right.name}"
-        for name, right in (topics | groups).items()
+        for right in wanted
+        if (has := granted.get(right.resource, {}).get(right.name)) is not None
         for operation in right.operations
-        if name in granted and operation not in granted[name] and (granted[name] or operation not in _SILENT)
+        if operation not in has and (has or operation not in _SILENT)
     ]
     if lacking:
         raise right_missing(lacking, wanted[0].role)

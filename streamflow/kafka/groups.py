@@ -40,6 +40,11 @@ def history_group(settings: Settings) -> str:
     return f"{settings.topics.prefix}history"
 
 
+def mirror_group(settings: Settings) -> str:
+    """The consumer group of the mirror workers, and the beginning of their transactional ids."""
+    return f"{settings.topics.prefix}mirror"
+
+
 def reader_group(settings: Settings) -> str:
     """The name that readers without a group give to librdkafka, which wants one. Nobody joins it and nothing is
     committed, but where its coordinator is, is asked: a right to describe it is needed."""

@@ -16,6 +16,7 @@ from streamflow.definition.catalog import BINDING_FIELDS, Binding, ChildSpec, To
 from streamflow.errors import Rejected
 from streamflow.kafka.connection import confluent_config
 from streamflow.kafka.definitions import Snapshot
+from streamflow.kafka.event_schemas import EventSchemas, written_as
 from streamflow.kafka.log_reading import read_log as read_log
 from streamflow.kafka.log_writing import Recorded, Records, encoded, judged, write
 from streamflow.kafka.registration import is_registration_new
@@ -32,7 +33,8 @@ class Published:
     """The result of a publication: `offset` is the content's own, which start commands name with `sha`; `acknowledged`
     is the offset of the last record written (of the version's record if nothing was). `already`: the same content was
     published before. `rebound` are the events that were bound to other topics until now, for every definition.
-    `ends_unknown` are the topics that were newly bound and whose ends could not be read, with the reason."""
+    `ends_unknown` are the topics that were newly bound and whose ends could not be read, with the reason; `rewritten`
+    the events that are written in another way from now on, with the schema, or JSON."""
 
     name: str
     version: str
@@ -42,6 +44,7 @@ class Published:
     already: bool
     rebound: tuple[str, ...] = ()
     ends_unknown: Mapping[str, str] = field(default_factory=dict)
+    rewritten: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ def publish(
     one of this content (else the one that is kept for it), and `by` who publishes.
 
     Raises Rejected (`version_taken`, `version_retired`, `child_unknown`, `definition_too_large`, `topic_reserved`,
-    and as `approvals.gate.accepted`) or OperationError."""
+    and as `approvals.gate.accepted` and `EventSchemas`) or OperationError."""
     limit = settings.limits.definition_bytes
     if len(content) > limit:
         size = f"{len(content)} bytes"
@@ -95,12 +98,15 @@ def publish(
         for event, entry in sorted(events.items())
         if entry.get("topics")
     }
+    schemas = EventSchemas(settings)
+    bindings = {event: schemas.bound(event, events[event], binding) for event, binding in bindings.items()}
     # before anything is written: an event that comes after the acknowledgement lies behind these ends
     ends = topic_ends(settings, {topic for binding in bindings.values() for topic in binding.topics})
     already, rebound, ends_unknown = False, tuple[str, ...](), dict[str, str]()
+    rewritten: dict[str, str] = {}
 
     def records(log: Snapshot) -> Records:
-        nonlocal already, rebound, ends_unknown
+        nonlocal already, rebound, ends_unknown, rewritten
         taken = log.versions.get((name, version))
         already = taken is not None
         known = log.approvals.get(sha)
@@ -120,11 +126,21 @@ def publish(
                 scenarios=scenarios,
             )
         moved = {event: binding for event, binding in bindings.items() if _moves(log.bindings.get(event), binding)}
-        rebound = tuple(event for event in moved if event in log.bindings)
+        before_it = {event: log.bindings.get(event) for event in moved}
+        rebound = tuple(
+            event for event, old in before_it.items() if old is not None and _is_elsewhere(old, moved[event])
+        )
+        rewritten = {
+            event: written_as(moved[event])
+            for event, old in before_it.items()
+            if (old.written if old is not None else None) != moved[event].written
+        }
+        for event, old in before_it.items():
+            schemas.require_compatible(event, old, moved[event])
         moved = {event: _with_ends(log.bindings.get(event), binding, ends.found) for event, binding in moved.items()}
         without = {topic for binding in moved.values() for topic in binding.topics if topic not in binding.ends}
         ends_unknown = {topic: why for topic, why in ends.unknown.items() if topic in without}
-        bound: Records = {f"binding/{event}": encoded(binding.model_dump()) for event, binding in moved.items()}
+        bound: Records = {f"binding/{event}": _binding_bytes(binding) for event, binding in moved.items()}
         beside: Records = {}
         if scenarios is not None and log.scenarios.get((name, version)) != scenarios:
             beside[f"scenarios/{name}@{version}"] = scenarios.encode()
@@ -161,6 +177,7 @@ def publish(
         already=already,
         rebound=rebound,
         ends_unknown=ends_unknown,
+        rewritten=rewritten,
     )
 
 
@@ -280,7 +297,7 @@ def cluster_topics(settings: Settings) -> frozenset[str]:
 
 def _binding(settings: Settings, event: str, entry: Mapping[str, Any], cluster: frozenset[str]) -> Binding:
     """The binding in a catalog entry. Raises Rejected when it names a topic that no definition may use."""
-    binding = Binding(topics=list(entry["topics"]), start=entry.get("start", "now"))
+    binding = Binding(topics=list(entry["topics"]), start=entry.get("start", "now"), registry=entry.get("registry"))
     for topic in binding.topics:
         if is_own(settings, topic, cluster):
             raise Rejected(
@@ -302,4 +319,17 @@ def _with_ends(known: Binding | None, binding: Binding, ends: Mapping[str, Topic
 
 def _moves(known: Binding | None, binding: Binding) -> bool:
     """Whether `binding` says anything else than the one that is `known`."""
-    return known is None or (known.topics, known.start) != (binding.topics, binding.start)
+    return known is None or _said(known) != _said(binding)
+
+
+def _said(binding: Binding) -> tuple[Any, ...]:
+    return binding.topics, binding.start, binding.registry, binding.written
+
+
+def _is_elsewhere(known: Binding, binding: Binding) -> bool:
+    return (known.topics, known.start) != (binding.topics, binding.start)
+
+
+def _binding_bytes(binding: Binding) -> bytes:
+    """A binding as it is kept. What it does not have is left out: who does not know of it yet reads the rest."""
+    return encoded(binding.model_dump(exclude_none=True))

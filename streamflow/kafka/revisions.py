@@ -18,7 +18,7 @@ from streamflow.kafka.engine_records import enable_revision
 from streamflow.kafka.groups import engine_group
 from streamflow.kafka.log_reading import read_log
 from streamflow.kafka.log_writing import Recorded
-from streamflow.kafka.serving import members_of
+from streamflow.kafka.members import members_of, telling
 from streamflow.settings import Settings
 
 
@@ -35,14 +35,14 @@ class Revisions:
 
 def client_id(settings: Settings, known: Iterable[str] = KNOWN_REVISIONS) -> str:
     """The client id of an engine worker that knows these revisions."""
-    return ";".join((client_name(settings, "engine"), *sorted(known)))
+    return client_name(settings, telling("engine", settings.engine.instance_id, sorted(known)))
 
 
 def revisions(settings: Settings) -> Revisions:
     """Blocks. Raises OperationError."""
     group = engine_group(settings)
     members = asyncio.run(members_of(settings, [group]))[group]
-    workers = tuple(sorted(tuple(client.split(";")[1:]) for client in members))
+    workers = tuple(sorted(one.revisions for one in members))
     return Revisions(read_log(settings).revision, REVISION, tuple(sorted(KNOWN_REVISIONS)), workers)
 
 

@@ -1,7 +1,8 @@
 """Which rights each role needs on a broker with an authorizer: exactly those that it uses, as data.
 
-READ, WRITE and ALTER include DESCRIBE there, and who may write to any topic may be an idempotent producer (Kafka 2.8,
-KIP-679), so neither is listed beside them. A role looks only at topics that it uses.
+READ, WRITE and ALTER include DESCRIBE there, ALTER_CONFIGS includes DESCRIBE_CONFIGS, and who may write to any topic
+may be an idempotent producer (Kafka 2.8, KIP-679), so none of these is listed beside them. A role looks only at topics
+that it uses.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from streamflow.kafka.groups import engine_group, history_group, ingress_group, reader_group
+from streamflow.kafka.groups import engine_group, history_group, ingress_group, mirror_group, reader_group
 from streamflow.kafka.serving import group_of
 from streamflow.kafka.topics import (
     ACCESS,
@@ -25,6 +26,7 @@ from streamflow.kafka.topics import (
     STATE,
     UNCLAIMED,
     lane_topic_name,
+    mirror_topic_name,
     topic_name,
     topics,
 )
@@ -38,6 +40,7 @@ class Role(StrEnum):
     INGRESS = "ingress"
     TASKS = "tasks"
     HISTORY = "history"
+    MIRROR = "mirror"
     SIDECAR = "sidecar"
     EXPORTER = "exporter"
     OPERATOR = "operator"  # the command line, but for making topics
@@ -86,7 +89,7 @@ _RW = (_READ, _WRITE)
 _OWN: Mapping[Role, Mapping[str, tuple[tuple[str, ...], str]]] = {
     Role.ENGINE: {
         DEFINITIONS: ((_READ,), "what is published"),
-        COMMANDS: (_RW, "reads its input, and goes on with long decisions"),
+        COMMANDS: (_RW, "reads its input; appends due timers, and the rest of long decisions"),
         RUNS: ((_WRITE,), "transitions"),
         STATE: (_RW, "checkpoints, and restores"),
         DEAD_LETTERS: ((_WRITE,), "what cannot be done"),
@@ -161,7 +164,7 @@ _WRITERS: Mapping[Role, tuple[str, ...]] = {
 _WATCHERS = (Role.SIDECAR, Role.EXPORTER, Role.OPERATOR)  # who measures lag
 # who reads topics by librdkafka without a group
 _READERS = (*_WATCHERS, Role.TASKS, Role.HISTORY, Role.PUBLISHER, Role.PROVISIONER)
-_VERIFIED = (Role.ENGINE, Role.INGRESS, Role.TASKS, Role.HISTORY, Role.SIDECAR)  # at their start
+_VERIFIED = (Role.ENGINE, Role.INGRESS, Role.TASKS, Role.HISTORY, Role.MIRROR, Role.SIDECAR)  # at their start
 
 
 def own_topics(settings: Settings, role: Role, lanes: Collection[str] = ()) -> list[str]:
@@ -205,6 +208,13 @@ def _serving(settings: Settings, lanes: Collection[str]) -> Settings:
 
 
 def _own(settings: Settings, role: Role) -> Iterable[tuple[str, tuple[str, ...], str]]:
+    if role is Role.MIRROR:
+        for source in settings.mirror.topics:
+            yield topic_name(settings, source), (_READ,), "its input"
+            yield mirror_topic_name(settings, source), (_WRITE,), "the same in Avro"
+    if role is Role.OPERATOR:
+        for source in settings.mirror.topics:
+            yield mirror_topic_name(settings, source), (_READ, _CONFIGS), "what an erasure leaves"
     for topic, (operations, why) in _OWN.get(role, {}).items():
         if topic == _LANES:
             for lane in sorted(settings.tasks.lanes):
@@ -219,17 +229,22 @@ def _groups(settings: Settings, role: Role) -> list[Right]:
         Role.INGRESS: [ingress_group(settings)],
         Role.TASKS: [group_of(settings, lane) for lane in sorted(settings.tasks.lanes)],
         Role.HISTORY: [history_group(settings)],
+        Role.MIRROR: [mirror_group(settings)] if settings.mirror.topics else [],
     }
     found = [_group(role, name, _READ, "its consumer group") for name in groups.get(role, ())]
-    if role is Role.ENGINE:
+    transactional = {
+        Role.ENGINE: "one owner of a partition after the other",
+        Role.MIRROR: "records and offsets at once",
+    }
+    if role in transactional and groups[role]:
         found.append(
             Right(
                 role=role,
                 resource=Resource.TRANSACTIONAL_ID,
-                name=f"{engine_group(settings)}-",
+                name=f"{groups[role][0]}-",
                 prefixed=True,
                 operations=(_WRITE,),
-                why="one owner of a partition after the other",
+                why=transactional[role],
             )
         )
     if role is Role.INGRESS:
@@ -273,7 +288,7 @@ def _of_users(role: Role, users: UsersTopics) -> list[Right]:
 
 
 def _provisioner(settings: Settings) -> list[Right]:
-    made = (_CREATE, _DESCRIBE, _CONFIGS, _ALTER_CONFIGS)
+    made = (_CREATE, _DESCRIBE, _ALTER_CONFIGS)
     return [
         Right(
             role=Role.PROVISIONER,

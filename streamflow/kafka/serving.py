@@ -19,23 +19,17 @@ from typing import Any
 
 import msgspec
 import structlog
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
 
-from streamflow.errors import OperationError
-from streamflow.kafka.connection import aiokafka_config, client_name
+from streamflow.kafka.connection import client_name
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.log_writing import Records, write
-from streamflow.kafka.refusals import missing_right, right_missing
+from streamflow.kafka.members import members_of, release
 from streamflow.settings import Settings
 from streamflow.wire.unreadable import UNREADABLE
 
 _log = structlog.get_logger(__name__)
 
-_ANSWER_S = 10.0
 _GONE_MS = 86_400_000
-_GROUP_ID_NOT_FOUND = 69
-
 
 _LANE = re.compile(r"[A-Za-z0-9._-]{1,200}")  # it is part of a topic's and of a group's name
 
@@ -51,6 +45,11 @@ class Serving(msgspec.Struct, frozen=True):
     pid: int
     since_ms: int
     operations: list[dict[str, Any]]
+    version: str = ""
+    """The release that it runs; empty before releases said so."""
+
+    draining: bool = False
+    """It has been told to stop, starts nothing, and lets running attempts end."""
 
 
 def group_of(settings: Settings, lane: str) -> str:
@@ -75,9 +74,10 @@ def announce(
     instance: str,
     operations: Sequence[Mapping[str, Any]],
     since_ms: int | None = None,
+    draining: bool = False,
 ) -> Serving:
-    """Announces that this process does `operations` (see `Serving`) in `lane`, from now on or since `since_ms`. Blocks
-    for a while.
+    """Announces that this process does `operations` (see `Serving`) in `lane`, from now on or since `since_ms`, or that
+    it is draining. Blocks for a while.
 
     Raises OperationError."""
     now_ms = time.time_ns() // 1_000_000
@@ -90,6 +90,8 @@ def announce(
         os.getpid(),
         now_ms if since_ms is None else since_ms,
         [dict(one) for one in operations],
+        release(),
+        draining,
     )
     present = clients_of(settings, [lane])[lane]
 
@@ -153,35 +155,7 @@ def clients_of(settings: Settings, lanes: Iterable[str]) -> dict[str, frozenset[
 
 async def _clients(settings: Settings, lanes: Sequence[str]) -> dict[str, frozenset[str]]:
     found = await members_of(settings, [group_of(settings, lane) for lane in lanes])
-    return dict(zip(lanes, found.values(), strict=True))
-
-
-async def members_of(settings: Settings, groups: Sequence[str]) -> dict[str, frozenset[str]]:
-    """The client ids of the members of each group. Raises OperationError when the broker does not answer."""
-    client = AIOKafkaAdminClient(**aiokafka_config(settings, "presence"))
-    try:
-        async with asyncio.timeout(_ANSWER_S):
-            await client.start()
-            found = {}
-            for group in groups:
-                (answer,) = await client.describe_consumer_groups([group])
-                ((code, _group, _state, _kind, _protocol, members, *_),) = answer.groups
-                if code == GroupAuthorizationFailedError.errno:
-                    raise right_missing([f"DESCRIBE on group {group}"])
-                if code not in (0, _GROUP_ID_NOT_FOUND):
-                    raise OperationError(
-                        "broker_refused",
-                        f"expected the members of group {group} but the broker answered {code}. Check its permissions.",
-                    )
-                found[group] = frozenset(member[1] for member in members)
-            return found
-    except (KafkaError, OSError) as error:
-        if (denied := missing_right(error, group=("DESCRIBE", ", ".join(groups)))) is not None:
-            raise denied from error
-        text = f"expected the members of groups but {error!r}. Check the broker."
-        raise OperationError("broker_unreachable", text) from error
-    finally:
-        await client.close()
+    return {lane: frozenset(one.client_id for one in found[group_of(settings, lane)]) for lane in lanes}
 
 
 def _key(lane: str, instance: str) -> str:

@@ -77,14 +77,19 @@ def _load(context: ssl.SSLContext, certificate: Path, reference: str, key: Key) 
         ) from error
 
 
-def _require_valid(certificate: Path) -> None:
-    """Brokers refuse a certificate that has expired with words that do not say so."""
+def certificate_expires(certificate: Path) -> datetime:
+    """When this client's certificate, the first in the file, expires. Raises OperationError (`tls_file_unusable`)."""
     from cryptography import x509  # only for those who need it
 
     try:
-        ends = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
+        return x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
     except (OSError, ValueError) as error:
         raise _unusable("ssl_certificate", certificate, error, "this client's certificate") from error
+
+
+def _require_valid(certificate: Path) -> None:
+    """Brokers refuse a certificate that has expired with words that do not say so."""
+    ends = certificate_expires(certificate)
     if ends < datetime.now(UTC):
         raise OperationError(
             "tls_certificate_expired",

@@ -13,9 +13,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from typing import get_args
 
 from streamflow.kafka.connection import max_batch_bytes
 from streamflow.settings import DEFAULT_PREFIX, Settings
+from streamflow.settings.mirror import MirroredTopic
 
 DEFINITIONS = "definitions"
 COMMANDS = "commands"
@@ -28,7 +30,10 @@ LOGS = "logs"
 ACCESS = "access"
 JOBS = "jobs"
 AUTHORING = "authoring"
-_FIXED = (DEFINITIONS, COMMANDS, RUNS, STATE, DEAD_LETTERS, UNCLAIMED, AUDIT, LOGS, ACCESS, JOBS, AUTHORING)
+MIRRORS: Mapping[str, str] = {f"{role}.avro": role for role in get_args(MirroredTopic)}
+"""The role of the source by the role of its mirror."""
+
+_FIXED = (DEFINITIONS, COMMANDS, RUNS, STATE, DEAD_LETTERS, UNCLAIMED, AUDIT, LOGS, ACCESS, JOBS, AUTHORING, *MIRRORS)
 
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
@@ -78,6 +83,11 @@ def lane_topic_name(settings: Settings, lane: str) -> str:
     return topic_name(settings, f"tasks.{lane}")
 
 
+def mirror_topic_name(settings: Settings, role: str) -> str:
+    """The full name of the topic with the records of `role` in Avro."""
+    return topic_name(settings, f"{role}.avro")
+
+
 def is_own(settings: Settings, topic: str, cluster: Collection[str] = ()) -> bool:
     """Whether `topic` is one of Streamflow's own: of this installation, of one with the usual prefix, or of another
     whose topics are among those of the `cluster`. What is written there decides about runs, so no definition may read
@@ -104,7 +114,14 @@ def own_prefixes(topic: str) -> frozenset[str]:
 
 
 def topics(settings: Settings) -> tuple[Topic, ...]:
-    """The topics as these settings want them: the fixed ones, and one for each lane."""
+    """The topics as these settings want them: the fixed ones, one for each mirrored one and for each lane."""
+    fixed = _fixed(settings)
+    mirrors = (_mirror(settings, topic) for topic in fixed if topic.role in settings.mirror.topics)
+    lanes = (lane_topic(settings, lane) for lane in sorted(settings.tasks.lanes))
+    return (*fixed, *mirrors, *lanes)
+
+
+def _fixed(settings: Settings) -> tuple[Topic, ...]:
     wanted = settings.topics
     many = wanted.partitions
     return (
@@ -138,7 +155,14 @@ def topics(settings: Settings) -> tuple[Topic, ...]:
         _topic(settings, JOBS, 1, _compacted(7 * _DAY_MS, segment_ms=_HOUR_MS, segment_bytes=16 << 20)),
         # The same for conversations: an entry has a key of its own, so that only a deleted conversation goes.
         _topic(settings, AUTHORING, 1, _compacted(7 * _DAY_MS, segment_ms=_HOUR_MS, segment_bytes=16 << 20)),
-        *(lane_topic(settings, lane) for lane in sorted(settings.tasks.lanes)),
+    )
+
+
+def _mirror(settings: Settings, source: Topic) -> Topic:
+    """As many partitions as its source has, because records keep theirs, and kept as long."""
+    name = mirror_topic_name(settings, source.role)
+    return Topic(
+        f"{source.role}.avro", name, source.partitions, source.replication_factor, source.settings, source.keyed
     )
 
 

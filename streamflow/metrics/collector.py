@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -49,12 +50,13 @@ class ProcessMetrics(Collector):
         self._declared = declared(process)
         self._bounds = bounds
         self._most = series
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # `together` holds it over several measurements
         self._values: dict[str, dict[tuple[str, ...], list[float]]] = {}
         self._distributions: dict[str, dict[tuple[str, ...], _Distribution]] = {}
         for name, metric in self._declared.items():
             if metric.kind is Kind.HISTOGRAM:
-                self._distributions[name] = {}
+                # from the start: else `rate` does not see the first observation, such as the restore of a new worker
+                self._distributions[name] = {} if metric.labels else {(): _Distribution(len(metric.buckets))}
             else:
                 self._values[name] = {}
         # by name and labels as they were given; what is `other` is not remembered, as there is no end of it
@@ -114,6 +116,12 @@ class ProcessMetrics(Collector):
                         if wanted <= dict(zip(metric.labels, values, strict=True)).items():
                             del series[values]
             self._found = {place: cell for place, cell in self._found.items() if not wanted <= set(place[1:])}
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """See `Metrics`."""
+        with self._lock:
+            yield
 
     def sample(self, take: Sample) -> Callable[[], None]:
         """Call `take` before each scrape, in the thread that serves it, to set gauges. Returns what ends that."""

@@ -31,6 +31,7 @@ class Process(StrEnum):
     INGRESS = "ingress"
     TASKS = "tasks"
     HISTORY = "history"
+    MIRROR = "mirror"
     SIDECAR = "sidecar"
     EXPORTER = "exporter"
 
@@ -44,6 +45,8 @@ BYTES = (1e3, 1e4, 1e5, 1e6, 4e6, 16e6, 64e6, 256e6)
 RECORDS = (0.0, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7)
 
 BOUNDS: Mapping[str, int] = {
+    "api_key": 200,
+    "certificate": 10,
     "code": 100,
     "definition": 200,
     "event": 200,
@@ -128,7 +131,7 @@ def _unit(name: str) -> str:
 
 
 _E, _I, _T, _H = Process.ENGINE, Process.INGRESS, Process.TASKS, Process.HISTORY
-_S, _X = Process.SIDECAR, Process.EXPORTER
+_M, _S, _X = Process.MIRROR, Process.SIDECAR, Process.EXPORTER
 
 METRICS: tuple[Metric, ...] = (
     # -- runs and steps
@@ -203,6 +206,7 @@ METRICS: tuple[Metric, ...] = (
     # -- ingress
     _counter("source_records", "Records of the users' topics: matched, ignored or dead.", _I, labels="topic outcome"),
     _gauge("sources_stopped", "Source partitions that are not read while the engine is far behind.", _I),
+    _gauge("sources_without_schema", "Source partitions that wait while the schema registry does not answer.", _I),
     _gauge("versions_unapproved", "Published versions without the approval that is required: not loaded.", _I),
     # -- task workers
     _counter(
@@ -226,14 +230,38 @@ METRICS: tuple[Metric, ...] = (
         _H,
         labels="outcome",
     ),
+    # -- the mirror
+    _counter("mirror_records", "Records of mirrored topics: written, or unreadable.", _M, labels="topic outcome"),
     # -- the sidecar
     _counter("requests", "Answered HTTP requests.", _S, labels="method route status"),
     _histogram("request_seconds", "Time to the head of an answer.", LATENCY_S, _S, labels="method route"),
+    _gauge(
+        "api_key_expires_timestamp_seconds",
+        "When an API key expires; until a week later, or until it is revoked.",
+        _S,
+        labels="api_key",
+    ),
     _gauge(
         "rates_shared",
         "1 while requests are counted in the Redis of `access.redis`, 0 while it does not answer and each sidecar "
         "counts by itself.",
         _S,
+    ),
+    _counter("requests_refused", "Requests refused before any route, by the problem's code.", _S, labels="code"),
+    _gauge("streams_open", "Streams that are open: of a run, of a conversation, or live.", _S, labels="kind"),
+    _counter(
+        "streams_refused",
+        "Streams refused because so many are open: in total, or each, of one principal.",
+        _S,
+        labels="reason",
+    ),
+    _counter("streams_ended", "Streams that the sidecar ended, by the reason's code.", _S, labels="kind code"),
+    _counter(
+        "connections_ended",
+        "Connections that the sidecar ended: late with a head or body, idle, unread or with too many unread_bytes; "
+        "above the limit the longest that waits, or else the newest.",
+        _S,
+        labels="reason",
     ),
     # -- the exporter
     _gauge(
@@ -269,6 +297,12 @@ METRICS: tuple[Metric, ...] = (
     _histogram("exporter_measure_seconds", "Time of one measurement.", LATENCY_S, _X),
     _gauge("exporter_measured_timestamp_seconds", "When the last measurement was complete.", _X),
     # -- every process
+    _gauge(
+        "certificate_expires_timestamp_seconds",
+        "When this client's certificate for Kafka expires, by the setting that names its file.",
+        *ALL,
+        labels="certificate",
+    ),
     _counter(
         "trace_spans",
         "Spans by result: exported, queue_full and export_failed, which are dropped.",

@@ -76,7 +76,7 @@ class KafkaEmit:
             DeclaredError(id="kafka_unavailable", title="Kafka did not take the record in time"),
             DeclaredError(id="topic_missing", title="there is no such topic", retryable=False),
             DeclaredError(id="topic_refused", title="the topic is Streamflow's own", retryable=False),
-            DeclaredError(id="access_denied", title="Streamflow's user may not write to the topic", retryable=False),
+            DeclaredError(id="right_missing", title="Streamflow's user may not write to the topic", retryable=False),
             DeclaredError(id="message_too_large", title="the record is larger than the topic takes", retryable=False),
             DeclaredError(id="content_invalid", title="there is no value, or more than one", retryable=False),
         ],

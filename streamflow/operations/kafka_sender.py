@@ -126,8 +126,11 @@ def _failure(error: KafkaError, topic: str, size: int) -> OperationError:
         message = f"expected the topic {topic} but there is none. Create it or correct its name."
         return OperationError("topic_missing", message, retryable=False, topic=topic)
     if code in _DENIED:
-        message = f"expected the right to write to {topic} but Kafka refused. Grant it to Streamflow's user."
-        return OperationError("access_denied", message, retryable=False, topic=topic)
+        message = (
+            f"The broker denies this user WRITE on topic {topic}. Grant it: `streamflow topics plan --acls --role tasks"
+            f" --send-to {topic}` shows all that the role needs."
+        )
+        return OperationError("right_missing", message, retryable=False, topic=topic)
     if code in _TOO_LARGE:
         message = (
             f"expected a record that {topic} accepts but {size} bytes are too many. Store the content and send a "

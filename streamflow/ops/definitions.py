@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from streamflow.definition.catalog import Catalog
+from streamflow.definition.catalog import Binding, Catalog
 from streamflow.definition.content import event_names
 from streamflow.definition.diff import Added, Change, Removed, diff, sentences
 from streamflow.definition.model import Definition
@@ -73,8 +73,7 @@ def shown(log: Snapshot, name: str, version: str) -> dict[str, Any]:
     }
     parts: dict[str, Any] = msgspec.json.decode(content)
     bindings: dict[str, Any] = {
-        event: log.bindings[event].model_dump(mode="json") if event in log.bindings else None
-        for event in event_names(definition)
+        event: _binding(log.bindings[event]) if event in log.bindings else None for event in event_names(definition)
     }
     return facts | parts | {"bindings": bindings}
 
@@ -143,3 +142,8 @@ def content_of_run(log: Snapshot, history: list[Transition]) -> tuple[Definition
             "Publish that content again.",
         )
     return log.read_content(sha, reference)
+
+
+def _binding(binding: Binding) -> dict[str, Any]:
+    """A binding as people are told of it: without the text of a schema."""
+    return binding.model_dump(mode="json", exclude_none=True, exclude={"written": {"text", "references"}})

@@ -22,7 +22,17 @@ from streamflow.errors import OperationError, Rejected
 from streamflow.ids import partition_of
 from streamflow.kafka.admin import Admin
 from streamflow.kafka.definitions import Snapshot
-from streamflow.kafka.topics import AUDIT, COMMANDS, DEAD_LETTERS, RUNS, STATE, UNCLAIMED, lane_topic_name, topic_name
+from streamflow.kafka.topics import (
+    AUDIT,
+    COMMANDS,
+    DEAD_LETTERS,
+    RUNS,
+    STATE,
+    UNCLAIMED,
+    lane_topic_name,
+    mirror_topic_name,
+    topic_name,
+)
 from streamflow.kafka.unknown_names import require_definition
 from streamflow.ops.dead_letters import OPEN, Letter, read_dead_letters
 from streamflow.ops.history import read_runs
@@ -151,10 +161,12 @@ def remains(
     lanes = [lane_topic_name(settings, lane) for lane in sorted(settings.tasks.lanes)]
     topics = [topic_name(settings, role) for role in (COMMANDS, RUNS, UNCLAIMED)] + lanes
     dead, state = topic_name(settings, DEAD_LETTERS), topic_name(settings, STATE)
+    mirrored = {topic_name(settings, role): mirror_topic_name(settings, role) for role in settings.mirror.topics}
+    single = {dead, mirrored.get(dead)}  # topics of one partition
     found: list[Remains] = []
-    actual = Admin(settings).describe([*topics, dead, state])
-    for topic in (*topics, dead):
-        times = _times(settings, topic, None if topic == dead else entry, key, progress)
+    actual = Admin(settings).describe([*topics, dead, *mirrored.values(), state])
+    for topic in (*topics, dead, *mirrored.values()):
+        times = _times(settings, topic, None if topic in single else entry, key, progress)
         if times and topic in actual:
             found.append(_until_deleted(topic, times, actual[topic].config))
     return found + list(_in_state(settings, state, entry, key, definitions, actual[state].config, progress))

@@ -11,7 +11,7 @@ import structlog
 from streamflow.core.metrics import Metrics
 from streamflow.errors import OperationError
 from streamflow.kafka.definitions import Snapshot
-from streamflow.kafka.groups import engine_group, history_group, ingress_group
+from streamflow.kafka.groups import engine_group, history_group, ingress_group, mirror_group
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.serving import group_of
 from streamflow.kafka.topic_ends import topic_ends
@@ -54,6 +54,7 @@ class LagGauges:
             "engine": engine_group(settings),
             "ingress": ingress_group(settings),
             "history": history_group(settings),
+            "mirror": mirror_group(settings),
         }
         self._lanes = {lane_topic_name(settings, lane): group_of(settings, lane) for lane in settings.tasks.lanes}
         self._rates = Rates()
@@ -111,9 +112,10 @@ def export(settings: Settings, metrics: Metrics, stop: threading.Event) -> None:
             log.warning("lag_not_measured", code=error.code, error=error.message, again_in_s=settings.metrics.measure_s)
         else:
             ends = {(name, int(number)): at for name, one in found.items() for number, at in one.offsets.items()}
-            gauges.tell(lags, ends, time.monotonic())
-            metrics.observe("exporter_measure_seconds", time.monotonic() - began)
-            metrics.gauge("exporter_measured_timestamp_seconds", time.time())
+            with metrics.together():  # else a scrape could have figures of two measurements
+                gauges.tell(lags, ends, time.monotonic())
+                metrics.observe("exporter_measure_seconds", time.monotonic() - began)
+                metrics.gauge("exporter_measured_timestamp_seconds", time.time())
         stop.wait(max(0.0, settings.metrics.measure_s - (time.monotonic() - began)))
 
 

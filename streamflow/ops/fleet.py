@@ -5,24 +5,39 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from streamflow.kafka.groups import engine_group, history_group, ingress_group
+from streamflow.kafka.groups import engine_group, history_group, ingress_group, mirror_group
+from streamflow.kafka.members import Member
 from streamflow.kafka.serving import Presence, group_of
 from streamflow.kafka.topics import lane_topic_name
 from streamflow.ops.lag import PartitionLag, totals
 from streamflow.settings import Settings
 
-DECIDING = {"engine": engine_group, "ingress": ingress_group}
+UNANNOUNCED = {"engine": engine_group, "ingress": ingress_group, "history": history_group}
 """The roles whose workers announce nothing, and the group of each."""
 
 
-def worker_rows(workers: Sequence[Presence], members: Mapping[str, Iterable[str]]) -> list[dict[str, Any]]:
-    """Every worker: task workers as they announced themselves, and the members of the other groups (`members`, client
-    ids by role). `health` is `ok`, `degraded` (an operation is not well) or `silent` (it is no member of its group)."""
+def worker_rows(workers: Sequence[Presence], members: Mapping[str, Iterable[Member]]) -> list[dict[str, Any]]:
+    """Every worker: task workers as they announced themselves, and the members of the other groups (`members`, by
+    role). `health` is `ok`, `draining` (it lets running attempts end), `degraded` (an operation is not well) or
+    `silent` (it is no member of its group). `partitions` are those that it has, None for a task worker."""
     rows: list[dict[str, Any]] = [
-        {"worker": name, "role": role, "host": "", "pid": None, "since_ms": None, "present": True, "lanes": []}
-        | {"operations": [], "health": "ok", "detail": ""}
-        for role, names in members.items()
-        for name in sorted(names)
+        {
+            "worker": one.instance or (f"{one.host}-{one.pid}" if one.host else one.client_id),
+            "role": role,
+            "host": one.host or one.address,
+            "pid": one.pid,
+            "since_ms": one.since_ms,
+            "version": one.version,
+            "revisions": list(one.revisions),
+            "partitions": one.partitions,
+            "present": True,
+            "lanes": [],
+            "operations": [],
+            "health": "ok",
+            "detail": "",
+        }
+        for role, found in members.items()
+        for one in found
     ]
     for one in workers:
         told, unwell = one.serving, [each for each in one.serving.operations if not each.get("ok", True)]
@@ -33,14 +48,25 @@ def worker_rows(workers: Sequence[Presence], members: Mapping[str, Iterable[str]
                 "host": told.host,
                 "pid": told.pid,
                 "since_ms": told.since_ms,
+                "version": told.version,
+                "revisions": [],
+                "partitions": None,
                 "present": one.present,
                 "lanes": [told.lane],
                 "operations": [str(each.get("name", "")) for each in told.operations],
-                "health": "silent" if not one.present else "degraded" if unwell else "ok",
+                "health": _health(one, well=not unwell),
                 "detail": str(unwell[0].get("detail", "")) if unwell else "",
             }
         )
     return rows
+
+
+def _health(one: Presence, *, well: bool) -> str:
+    if not one.present:
+        return "silent"
+    if one.serving.draining:
+        return "draining"
+    return "ok" if well else "degraded"
 
 
 def lane_rows(settings: Settings, workers: Sequence[Presence], lags: Iterable[PartitionLag]) -> list[dict[str, Any]]:
@@ -67,7 +93,7 @@ def lag_rows(settings: Settings, lags: Sequence[PartitionLag]) -> list[dict[str,
     """The lag of each group on each topic: records, and seconds since the first of them came, 0 when nothing waits."""
     lanes = {lane_topic_name(settings, lane): lane for lane in settings.tasks.lanes}
     states = {(one.role, one.topic): one.state for one in lags if one.state}
-    groups = {role: group(settings) for role, group in DECIDING.items()} | {"history": history_group(settings)}
+    groups = {role: group(settings) for role, group in UNANNOUNCED.items()} | {"mirror": mirror_group(settings)}
     rows = []
     for (role, topic), (records, seconds) in totals(lags).items():
         lane = lanes.get(topic) if role == "tasks" else None

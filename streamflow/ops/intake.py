@@ -12,12 +12,16 @@ from typing import Any
 from streamflow.definition.catalog import Catalog, EventSpec
 from streamflow.errors import DefinitionError, Rejected
 from streamflow.kafka.definitions import Snapshot
-from streamflow.ops.produce import Outgoing
+from streamflow.ops.produce import Outgoing, with_schema
 from streamflow.ops.sending import bound_topic, event_spec, reader_of, received, unwanted
+from streamflow.registry.event_writers import EventWriters
 from streamflow.wire.cloudevents import NO_ATTRIBUTES, as_headers, structured
+from streamflow.wire.codec import DecodeError
 from streamflow.wire.decoding import Record
 from streamflow.wire.event_record import Stamp, event_record
 from streamflow.wire.json_text import read_json
+
+_WRITERS = EventWriters()  # of this process, for events that are bound to a subject of a schema registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +82,10 @@ def ready(log: Snapshot, incoming: Incoming, event_bytes: int) -> Ready:
     made = event_record(spec, incoming.data, incoming.key, stamp)
     record = Outgoing(made.key, made.value, made.headers)
     _require_readable(catalog, spec, topic, record, event_bytes)
+    try:
+        record = with_schema(record, _WRITERS.of(spec.name, log.bindings.get(spec.name)))
+    except DecodeError as error:
+        raise Rejected("event_refused", error.message, reason=error.code) from error
     warnings = () if spec.name in received(log) else (unwanted([spec.name]),)
     return Ready(event=spec.name, id=stamp.id, topic=topic, record=record, warnings=warnings)
 

@@ -23,7 +23,7 @@ from streamflow.engine.commands import AdvanceWatermark
 from streamflow.errors import OperationError
 from streamflow.kafka.connection import confluent_config
 from streamflow.kafka.definitions import Snapshot
-from streamflow.kafka.groups import GroupOffsets, Place, engine_group, history_group, ingress_group, positions
+from streamflow.kafka.groups import Place, engine_group, history_group, ingress_group, mirror_group, positions
 from streamflow.kafka.serving import group_of
 from streamflow.kafka.topic_states import Described, ask, described
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, LOGS, RUNS, UNCLAIMED, lane_topic_name, topic_name
@@ -58,7 +58,7 @@ class PartitionLag:
 
 def measure_lag(settings: Settings, log: Snapshot) -> list[PartitionLag]:
     """The lag of the engine on `commands`, of ingress on the topics that the versions in `log` read, of task workers on
-    their lanes, and of history if it has ever run, by role, topic and partition.
+    their lanes, of mirror workers, and of history if it has ever run, by role, topic and partition.
 
     Raises OperationError when the broker does not answer."""
     lanes = {group_of(settings, lane): lane_topic_name(settings, lane) for lane in sorted(settings.tasks.lanes)}
@@ -70,10 +70,11 @@ def measure_lag(settings: Settings, log: Snapshot) -> list[PartitionLag]:
             "history",
             [topic_name(settings, role) for role in (RUNS, UNCLAIMED, DEAD_LETTERS, LOGS)],
         ),
+        mirror_group(settings): ("mirror", [topic_name(settings, role) for role in settings.mirror.topics]),
     }
     found: list[PartitionLag] = []
     client = AdminClient(confluent_config(settings, "lag"))
-    in_lanes = positions(settings, lanes)
+    known_positions = positions(settings, [group for group, (_, names) in wanted.items() if names])
     for group, (role, names) in wanted.items():
         known = _described(client, names) if names else Described({}, {}, frozenset())
         found += [
@@ -90,20 +91,18 @@ def measure_lag(settings: Settings, log: Snapshot) -> list[PartitionLag]:
         ]
         if not partitions:
             continue
-        ended: dict[Place, int] = {}
-        if group in lanes:
-            committed = {place: offset for place, (offset, _) in in_lanes[group].items()}
-            ended = {place: _ended(*position) for place, position in in_lanes[group].items()}
-        else:
-            with GroupOffsets(settings, group) as offsets:
-                committed = offsets.committed((place.topic, place.partition) for place in partitions)
+        here = known_positions[group]
+        asked = {(place.topic, place.partition) for place in partitions}
+        committed = {place: offset for place, (offset, _) in here.items() if place in asked}
+        ended = {place: _ended(*position) for place, position in here.items()} if group in lanes else {}
         if role == "history" and not committed:
             continue
         begins, ends = _offsets(client, partitions, _EARLIEST), _offsets(client, partitions, _LATEST, role)
         unread = {place: max(committed.get(place, -1), begins[place]) for place in ends}
         left = {place: max(0, end - unread[place] - ended.get(place, 0)) for place, end in ends.items()}
         counted = {place: records for place, records in left.items() if role == "engine" and records <= _LOOKED_AT}
-        heads = _heads(settings, {place: unread[place] for place, records in left.items() if records}, counted)
+        begun = {place: unread[place] for place, records in left.items() if records}
+        heads = _heads(settings, begun, counted, ends)
         interval = interval_of(settings, role)
         found += [
             PartitionLag(
@@ -129,10 +128,10 @@ def engine_positions(settings: Settings) -> dict[int, tuple[int, int]]:
     places = [TopicPartition(name, number) for number in numbers if (name, number) not in known.leaderless]
     if not places:
         return {}
-    with GroupOffsets(settings, engine_group(settings)) as offsets:
-        committed = offsets.committed((place.topic, place.partition) for place in places)
+    group = engine_group(settings)
+    committed = positions(settings, [group])[group]
     ends = _offsets(client, places, _LATEST)
-    return {place[1]: (committed.get(place, -1), end) for place, end in ends.items()}
+    return {place[1]: (committed[place][0] if place in committed else -1, end) for place, end in ends.items()}
 
 
 def _described(client: AdminClient, names: list[str]) -> Described:
@@ -171,10 +170,12 @@ def _offsets(
     return {(place.topic, place.partition): _wait(future).offset for place, future in futures.items()}
 
 
-def _heads(settings: Settings, unread: Mapping[Place, int], counted: Mapping[Place, int]) -> dict[Place, Head]:
+def _heads(
+    settings: Settings, unread: Mapping[Place, int], counted: Mapping[Place, int], ends: Mapping[Place, int]
+) -> dict[Place, Head]:
     """The heads of what is unread of each place, from the offset in `unread`; none where there is no record up to the
-    end. Those in `counted` are read to the end, to count what is work. A place whose records do not come in time has a
-    head without an age, so that what may wait is not taken for nothing."""
+    end. Those in `counted` are read up to the offset in `ends`, to count what is work. A place whose records do not
+    come in time has a head without an age, so that what may wait is not taken for nothing."""
     heads: dict[Place, Head] = {}
     for topic in sorted({topic for topic, _ in unread}):
         offsets = {number: at for (name, number), at in unread.items() if name == topic}
@@ -184,10 +185,12 @@ def _heads(settings: Settings, unread: Mapping[Place, int], counted: Mapping[Pla
             while left and time.monotonic() < deadline:
                 for record in reading.follow(0.1):
                     place = topic, record.partition
-                    if record.partition in left:
+                    if record.partition not in left:
+                        continue
+                    if record.offset < ends[place]:
                         heads[place] = _with(heads.get(place), record, counts=place in counted)
-                        if place not in counted:
-                            left.discard(record.partition)
+                    if place not in counted or record.offset + 1 >= ends[place]:
+                        left.discard(record.partition)
                 left -= reading.at_end
         for number in left:
             known = heads.get((topic, number))

@@ -7,15 +7,17 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from streamflow.core.outbox import Written
 from streamflow.definition.catalog import EventSpec
 from streamflow.errors import OperationError
 from streamflow.kafka.connection import confluent_producer_config
 from streamflow.kafka.refusals import missing_right
 from streamflow.settings import DEFAULT_ENVIRONMENT, Settings
+from streamflow.wire.dead_letter import Outgoing as Letter
 from streamflow.wire.event_record import Stamp, event_record
 
 
@@ -26,6 +28,9 @@ class Outgoing:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
+
+
+R = TypeVar("R", Outgoing, Letter)
 
 
 def event_of(
@@ -48,6 +53,18 @@ def event_of(
         number=new.int >> 75,  # 53 bits: a number that JavaScript holds exactly
     )
     return Outgoing(*event_record(spec, data, key, stamp))
+
+
+def with_schema(record: R, written: Written | None) -> R:
+    """`record`, whose value is JSON, as its event is written here; None: as it is.
+
+    Raises DecodeError (`schema_encode_failed`)."""
+    if written is None or record.value is None:
+        return record
+    texts = tuple((name, value.decode("utf-8", "surrogateescape")) for name, value in record.headers)
+    value, headers = written.record(record.value, texts)
+    whole = tuple((name, text.encode("utf-8", "surrogateescape")) for name, text in headers)
+    return type(record)(record.key, value, whole)
 
 
 @dataclass(slots=True)

@@ -18,7 +18,8 @@ from streamflow.definition.catalog import Catalog
 from streamflow.definition.content import child_names, event_names
 from streamflow.definition.syntax import load_text
 from streamflow.errors import DefinitionError, OperationError, Rejected
-from streamflow.kafka.definitions import Snapshot
+from streamflow.kafka.definitions import Snapshot, require_environment
+from streamflow.kafka.greeting import require_welcome
 from streamflow.kafka.publication import publish, read_log
 from streamflow.ops.definition_approvals import keep, promoted
 from streamflow.ops.definitions import resolve
@@ -29,18 +30,19 @@ Account = Callable[[Settings, dict[str, Any]], None]
 
 
 def settings_of(settings: Settings, environment: str) -> Settings:
-    """The settings of another environment, from the file that approvals.environments names and nothing else; where that
-    names no broker, it is on the same one.
+    """The settings of another environment, from what approvals.environments names and nothing else: its settings file,
+    and the Kafka beside that, if it has a cluster of its own. Where neither names a broker, it is on the same one.
 
     Raises Rejected (`environment_unknown`), OperationError (`environment_unusable`)."""
-    file = settings.approvals.environments.get(environment)
-    if file is None:
+    named = settings.approvals.environments.get(environment)
+    if named is None:
         known = ", ".join(sorted(settings.approvals.environments)) or "none"
         raise Rejected(
             "environment_unknown",
             f"The settings name no environment {environment} to promote to (they name {known}). Add its settings file "
             "under approvals.environments.",
         )
+    file = named.settings
     try:
         found = _from(file)
     except (OSError, ValueError, DefinitionError) as error:
@@ -50,9 +52,25 @@ def settings_of(settings: Settings, environment: str) -> Settings:
         raise _unusable(environment, file, said) from error
     if found.environment != environment:
         raise _unusable(environment, file, f"it is about the environment {found.environment}")
-    if found.kafka.bootstrap_servers is None:
-        found = found.model_copy(update={"kafka": settings.kafka})
+    kafka = named.kafka if named.kafka is not None else found.kafka
+    if kafka.bootstrap_servers is None and named.kafka is not None:
+        raise _unusable(environment, file, "the Kafka that is named beside it has no bootstrap_servers")
+    found = found.model_copy(update={"kafka": kafka if kafka.bootstrap_servers is not None else settings.kafka})
+    if _is_same_place(settings, found):
+        raise _unusable(
+            environment, file, f"its topics are those of this environment ({found.topics.prefix}* on the same Kafka)"
+        )
     return found
+
+
+def _is_same_place(here: Settings, there: Settings) -> bool:
+    """Whether both have the same topics: a promotion would write where it reads."""
+    same_servers = _servers(here) == _servers(there)
+    return same_servers and here.topics.prefix == there.topics.prefix
+
+
+def _servers(settings: Settings) -> frozenset[str]:
+    return frozenset(one.strip().lower() for one in (settings.kafka.bootstrap_servers or "").split(","))
 
 
 def promote(
@@ -68,14 +86,18 @@ def promote(
     that of `target`, with an approval that is signed for it there and says where it comes from. `by` promotes. Events
     that have no topic there get the one in `bindings`, or else the one that they have here.
 
-    Raises Rejected (as `kafka.publication.publish`, `version_unknown`) or OperationError."""
+    Raises Rejected (as `kafka.publication.publish`, `version_unknown`) or OperationError (as it, and as
+    `kafka.greeting.require_welcome` of a cluster of its own)."""
     log = read_log(settings)
     name, version = resolve(log, reference)
     record = log.versions[name, version]
     kept = log.approvals.get(record.sha)
     approval = _approved(settings, log, name, version)
     require_four_eyes(target.approvals, approval, by)
+    if target.kafka != settings.kafka:
+        require_welcome(target)
     there = read_log(target)
+    require_environment(target, there.environment)
     moved = promoted(target, there.environment, approval, by=by)
     definition, catalog = log.read_version(name, version)
     entries = {}

@@ -69,6 +69,9 @@ def words_of(done: Published, catalog: Catalog, missing: Iterable[str]) -> list[
         binding = catalog.event(event)
         where = ", ".join(binding.topics) if binding is not None else ""
         told.append(f"{event} is bound to {where} from now on, for every definition; it was bound to other topics")
+    told += [
+        f"{event} is written as {how} from now on, wherever it is emitted" for event, how in done.rewritten.items()
+    ]
     for topic, why in done.ends_unknown.items():
         told.append(
             f"The end of the topic {topic} could not be read ({why}), so events that are sent to it before ingress "

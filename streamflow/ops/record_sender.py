@@ -52,7 +52,9 @@ class RecordSender:
                     on_delivery=self._noting(places, number, topic),
                 )
             except (KafkaException, BufferError) as error:
-                self.error = OperationError("broker_refused", f"The topic {topic} did not accept a record: {error}.")
+                self.error = missing_right(error, topic=("WRITE", topic)) or OperationError(
+                    "broker_refused", f"The topic {topic} did not accept a record: {error}."
+                )
                 break
         self._producer.flush(60)
         if self.error is None and None in places:

@@ -15,11 +15,15 @@ from typing import Any, NamedTuple
 from streamflow.definition.catalog import EventSpec
 from streamflow.definition.expression import compile_expression
 from streamflow.errors import OperationError, Rejected
-from streamflow.kafka.admin import ActualTopic, Admin
+from streamflow.kafka.admin import Admin
 from streamflow.kafka.definitions import Snapshot
+from streamflow.kafka.topic_findings import ActualTopic
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, is_own, topic_name
 from streamflow.ops.dead_letters import OPEN, Letter, records_at
+from streamflow.ops.produce import with_schema
 from streamflow.ops.record_sender import RecordSender
+from streamflow.registry.event_writers import EventWriters
+from streamflow.registry.readers import SchemaReaders, schema_readers
 from streamflow.settings import Settings
 from streamflow.wire.dead_letter import ENGINE, Outgoing, original_of
 from streamflow.wire.decoding import Record
@@ -71,6 +75,7 @@ class Replay:
         self._admin = Admin(settings)
         self._topics: dict[str, ActualTopic | None] = {}
         self._readers: dict[str, TopicReader] = {}
+        self._writers = EventWriters()
 
     def prepare_all(self, letters: Iterable[Letter]) -> Iterator[Prepared]:
         """As `prepare`, for each of the letters, oldest first; their records are read in one pass."""
@@ -143,6 +148,8 @@ class Replay:
             )
         place = "-"  # stands for the id of the topic in the id that an event gets from its place
         read = Record(topic, 0, 0, self._now_ms, record.key, record.value, record.headers)
+        if self._schemas is not None:
+            self._schemas.ask_for(read)
         for found in self._reader(topic).read(read, place)[0]:
             if found.event.id == f"{place}/0/0":
                 raise _Obstacle(
@@ -154,8 +161,12 @@ class Replay:
     def _reader(self, topic: str) -> TopicReader:
         if topic not in self._readers:
             specs = [spec for spec in self._specs if topic in spec.topics]
-            self._readers[topic] = TopicReader(enumerate(specs), compile_expression)
+            self._readers[topic] = TopicReader(enumerate(specs), compile_expression, unframe=self._schemas)
         return self._readers[topic]
+
+    @cached_property
+    def _schemas(self) -> SchemaReaders | None:
+        return schema_readers(self._settings)
 
     @cached_property
     def _definitions(self) -> Snapshot:
@@ -188,7 +199,15 @@ class Replay:
         self._topic(topic)
         if record is None:
             raise _Obstacle("record_cut", "The record was too large to be stored completely. There is no other copy.")
-        return Prepared(letter, topic, -1, record)
+        return Prepared(letter, topic, -1, self._written(letter.facts.get("event", ""), record))
+
+    def _written(self, event: str, record: Outgoing) -> Outgoing:
+        """An emitted event in its current format; a letter holds it as JSON."""
+        try:
+            written = self._writers.of(event, self._definitions.bindings.get(event))
+            return record if written is None else with_schema(record, written)
+        except OperationError as error:
+            raise _Obstacle(error.code, error.message) from error
 
     # -- where records are
 

@@ -17,6 +17,7 @@ from streamflow.ops.publishing import topics_of
 from streamflow.ops.reading import Reading
 from streamflow.ops.scenarios import published_children
 from streamflow.ops.shadow import Pair, Row, Shadow, published_pair
+from streamflow.registry.readers import schema_readers
 from streamflow.settings import Settings
 from streamflow.wire.decoding import Record
 
@@ -34,12 +35,13 @@ def read_range(settings: Settings, log: Snapshot, pair: Pair, from_ms: int, to_m
 
     Raises Rejected (`range_invalid`, `version_unknown`) and OperationError."""
     topics = topics_of_both(log, pair)
+    schemas = schema_readers(settings)
     records: list[Record] = []
     for topic in sorted(topics):
         with Reading(settings, topic, since_ms=from_ms) as reading:
             for record in reading.to_end():
                 if from_ms <= record.timestamp_ms < to_ms:
-                    records.append(record)
+                    records.append(record if schemas is None else schemas.as_json(record))
                 require_few(records)
     names = {pair[0].name, *(name for name, _ in child_names(pair[0]))}
     with open_runs(settings) as reading:

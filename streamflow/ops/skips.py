@@ -5,7 +5,7 @@ from __future__ import annotations
 from streamflow.errors import Rejected
 from streamflow.kafka.admin import Admin
 from streamflow.kafka.engine_records import skip_commands
-from streamflow.kafka.groups import GroupOffsets, engine_group
+from streamflow.kafka.groups import engine_group, positions
 from streamflow.kafka.topics import COMMANDS, topic_name
 from streamflow.ops.reading import Reading
 from streamflow.settings import Settings
@@ -25,8 +25,8 @@ def skip_command(settings: Settings, *, partition: int, offset: int, reason: str
             f"`commands` has no partition {partition}: it has {count}, counted from 0. Take the number from the "
             "partition's error.",
         )
-    with GroupOffsets(settings, engine_group(settings)) as offsets:
-        committed = offsets.committed([(topic, partition)]).get((topic, partition), 0)
+    group = engine_group(settings)
+    committed, _ = positions(settings, [group])[group].get((topic, partition), (0, ""))
     if offset < committed:
         raise Rejected(
             "command_decided",

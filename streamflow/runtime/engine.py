@@ -210,6 +210,7 @@ class EngineHost:
             source=self,
             failed=self._failed,
             topic_of=self._topic_of,
+            writer_of=self._plans.writer,
             failed_at=self._out_of_memory.get(number),
             metrics=self._measured,
             traced=traced,

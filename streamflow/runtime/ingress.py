@@ -20,6 +20,7 @@ from streamflow.kafka.definitions import DefinitionsLog
 from streamflow.kafka.groups import GroupOffsets, engine_group, ingress_group
 from streamflow.kafka.refusals import code_of
 from streamflow.kafka.rights import Role, own_topics
+from streamflow.registry.readers import SchemaReaders, schema_readers
 from streamflow.runtime.consumer_session import CLOSE_S, serve_sessions, within
 from streamflow.runtime.ingress_session import IngressSession
 from streamflow.runtime.source_log import SourceLog
@@ -42,9 +43,11 @@ class Ingress(Service):
         versions: Versions,
         metrics: Metrics | None = None,
         tracer: Tracer | None = None,
+        schemas: SchemaReaders | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self._schemas = schemas
         self._settings = settings
         self._versions = versions
         self._metrics = metrics
@@ -69,7 +72,9 @@ class Ingress(Service):
         engine = GroupOffsets(self._settings, engine_group(self._settings))
 
         def session() -> IngressSession:
-            return IngressSession(self._settings, self._versions, admin, engine, self._memory, self._metrics)
+            return IngressSession(
+                self._settings, self._versions, admin, engine, self._memory, self._metrics, self._schemas
+            )
 
         try:
             await serve_sessions(session, self._stop_asked, _interrupted)
@@ -103,8 +108,9 @@ async def serve_ingress(
 ) -> None:
     """Runs an ingress worker until `stop` is set.
 
-    Raises OperationError at once when a topic of ours is missing or has drifted; a broker that is away later is waited
-    for."""
+    Raises OperationError at once when a topic of ours is missing or has drifted, and when the settings of a schema
+    registry cannot be used; a broker that is away later is waited for, and so is a registry."""
+    schemas = schema_readers(settings)
     await asyncio.to_thread(require_topics, settings, own_topics(settings, Role.INGRESS))
     definitions = DefinitionsLog(settings)
     await definitions.start()
@@ -112,7 +118,9 @@ async def serve_ingress(
     versions = PublishedVersions(settings, definitions, metrics)
     try:
         await versions.start()
-        await host(Ingress(settings, versions, metrics, tracer), stop)
+        await host(Ingress(settings, versions, metrics, tracer, schemas), stop)
     finally:
+        if schemas is not None:
+            schemas.close()
         await versions.stop()
         await definitions.stop()

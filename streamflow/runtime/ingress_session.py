@@ -36,12 +36,15 @@ from streamflow.core.source_position import Counts, SourcePosition
 from streamflow.core.source_topics import SourceBinding, source_binding
 from streamflow.kafka.connection import FetchWait, aiokafka_config, max_batch_bytes
 from streamflow.kafka.groups import GroupOffsets, ingress_group
+from streamflow.kafka.members import telling
 from streamflow.kafka.topic_states import Described, TopicState
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, topic_name
+from streamflow.registry.readers import SchemaReaders
 from streamflow.runtime.backpressure import EngineLag
 from streamflow.runtime.consumer_session import CLOSE_S, ConsumerSession, within
 from streamflow.runtime.log_ends import LogEnds
 from streamflow.runtime.outbox import Outbox
+from streamflow.runtime.schema_waits import SchemaWaits
 from streamflow.runtime.source_intake import SourceIntake
 from streamflow.runtime.source_log import SourceLog
 from streamflow.runtime.source_opener import SourceOpener, commit_moved
@@ -62,8 +65,8 @@ _AGAIN_S = 0.5  # before reading again after a refusal
 
 
 class IngressSession(ConsumerSession):
-    """`run` it once. `admin` and `engine` belong to the process, and so does `memory`: what it has seen of the source
-    topics."""
+    """`run` it once. `admin` and `engine` belong to the process, and so do `memory`, what it has seen of the source
+    topics, and `schemas`, those of a registry."""
 
     def __init__(
         self,
@@ -73,10 +76,11 @@ class IngressSession(ConsumerSession):
         engine: GroupOffsets,
         memory: SourceLog,
         metrics: Metrics | None = None,
+        schemas: SchemaReaders | None = None,
     ) -> None:
         ingress = settings.ingress
         super().__init__(
-            aiokafka_config(settings, "ingress"),
+            aiokafka_config(settings, telling("ingress", settings.ingress.instance_id)),
             ingress_group(settings),
             ingress.instance_id,
             ingress.session_timeout_s,
@@ -96,7 +100,10 @@ class IngressSession(ConsumerSession):
         self._ends = LogEnds(self.consumer)
         self._lag = EngineLag(engine, self._ends, commands, partitions, settings.ingress.max_engine_lag)
         self._outbox = Outbox(self.producer, commands, partitions, topic_name(settings, DEAD_LETTERS))
-        self._intake = SourceIntake(self.consumer, self._outbox, memory)
+        self._schemas = schemas
+        retry_s = settings.registry.retry_s
+        waits = None if schemas is None else SchemaWaits(schemas, self._metrics, retry_s=retry_s)
+        self._intake = SourceIntake(self.consumer, self._outbox, memory, waits)
         self._watermarks = WatermarkSender(self._ends, self._outbox, partitions)
         self._opener: SourceOpener
         self._fetch_wait: FetchWait
@@ -129,7 +136,9 @@ class IngressSession(ConsumerSession):
 
     def jobs(self) -> Sequence[Coroutine[Any, Any, None]]:
         ingress = self._settings.ingress
+        asking = () if self._intake.schemas is None else (self._intake.schemas.ask(),)
         return (
+            *asking,
             self._reading(),
             _every(ingress.commit_s, self._commit_now),
             _every(ingress.watermark_s, self._send_watermarks),
@@ -163,7 +172,7 @@ class IngressSession(ConsumerSession):
             await self._subscribe()
         await self._release()
         owned = self._owned
-        readable = owned.keys() - self._intake.stopped.keys()
+        readable = owned.keys() - self._intake.unread
         if not readable:
             await asyncio.sleep(_POLL_MS / 1000)
             return
@@ -235,7 +244,7 @@ class IngressSession(ConsumerSession):
         self._revision, self._bound = self._versions.revision, self._versions.position
         published, limits = self._versions.published(), self._settings.limits
         sizes = {"event_bytes": limits.event_bytes, "record_bytes": limits.record_bytes}
-        router = EventRouter(published, **sizes, sampling=self._memory.sampling)
+        router = EventRouter(published, **sizes, sampling=self._memory.sampling, unframe=self._schemas)
         self._intake.router = router
         self._binding = source_binding(published, self._versions.bindings())
         log.info("versions_taken", versions=len(published), topics=sorted(router.topics), revision=self._revision)

@@ -20,7 +20,7 @@ import structlog
 
 from streamflow.core.contiguity import Verdict
 from streamflow.core.metrics import Metrics
-from streamflow.core.outbox import TopicOf
+from streamflow.core.outbox import TopicOf, WriterOf
 from streamflow.core.partition import PartitionCore
 from streamflow.core.place import Place
 from streamflow.core.tracing import Traced
@@ -64,6 +64,7 @@ class Partition:
         source: Input,
         failed: Callable[[int, BaseException], None],
         topic_of: TopicOf,
+        writer_of: WriterOf = lambda event: None,
         failed_at: int | None = None,
         metrics: Metrics | None = None,
         traced: Traced | None = None,
@@ -87,6 +88,7 @@ class Partition:
             printed=self._print,
             put_aside=self._log_aside,
             topic_of=topic_of,
+            writer_of=writer_of,
             failed_at=failed_at,
             metrics=metrics,
             clock=time.perf_counter,

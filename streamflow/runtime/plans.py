@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from streamflow import settings
+from streamflow.core.outbox import Written
 from streamflow.definition.compile import plan_of
 from streamflow.definition.plan import Plan
 from streamflow.engine.builder import Limits
@@ -12,6 +13,7 @@ from streamflow.engine.commands import DefinitionRef
 from streamflow.engine.outcome import UnapprovedContent, UnusableContent
 from streamflow.errors import OperationError
 from streamflow.kafka.definitions import DefinitionsLog
+from streamflow.registry.event_writers import EventWriters
 from streamflow.wire.unreadable import UNREADABLE
 
 
@@ -21,6 +23,7 @@ class Plans:
     def __init__(self, log: DefinitionsLog) -> None:
         self._log = log
         self._plans: dict[str, Plan] = {}
+        self._writers = EventWriters()
         self._unapproved: set[str] = set()  # contents for whose approval the log was read to its end
 
     def readable(self, start: DefinitionRef) -> bool:
@@ -104,3 +107,7 @@ class Plans:
         """The topic that an emitted event is bound to, None without a binding."""
         binding = self._log.bindings.get(event)
         return binding.topics[0] if binding is not None else None
+
+    def writer(self, event: str) -> Written | None:
+        """How an emitted event is written; None: as JSON. Raises OperationError as `EventWriters`."""
+        return self._writers.of(event, self._log.bindings.get(event))

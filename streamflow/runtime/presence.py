@@ -13,6 +13,7 @@ import structlog
 
 from streamflow.errors import OperationError
 from streamflow.kafka import serving
+from streamflow.kafka.refusals import code_of
 from streamflow.operations.capability import capabilities
 from streamflow.operations.registry import Registry
 from streamflow.settings import Settings
@@ -35,15 +36,22 @@ class Presence:
         self._told: tuple[str, ...] | None = None
         self._began_ms = time.time_ns() // 1_000_000
         self._since_ms: dict[str, int] = {}
+        self._draining = False
+        self._writing = asyncio.Lock()  # an announcement must not come after what takes it back
 
     def changed(self) -> None:
         """The registry may have other operations now."""
         if self._registry.names() != self._told:
             self._changed.set()
 
+    def drain(self) -> None:
+        """The worker has been told to stop, and lets running attempts end."""
+        self._draining = True
+        self._changed.set()
+
     async def serve(self) -> None:
-        """Announces, and announces again when the operations change. A broker that does not take it is asked again
-        after a while."""
+        """Announces, and announces again when the operations change or the worker drains. A broker that does not take
+        it is asked again after a while."""
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -56,19 +64,22 @@ class Presence:
                 for one in await capabilities(one.operation for one in found)
             ]
             try:
-                for lane in self._lanes:
-                    told = partial(
-                        serving.announce,
-                        lane=lane,
-                        instance=self._instance,
-                        operations=operations,
-                        since_ms=self._began_ms,
-                    )
-                    await _aside(partial(told, self._settings))
-                self._told = names
+                async with self._writing:
+                    for lane in self._lanes:
+                        told = partial(
+                            serving.announce,
+                            lane=lane,
+                            instance=self._instance,
+                            operations=operations,
+                            since_ms=self._began_ms,
+                            draining=self._draining,
+                        )
+                        await _aside(partial(told, self._settings))
+                    self._told = names
             except OperationError as error:
                 log.warning(
                     "not_announced",
+                    code=error.code,
                     error=error.message,
                     again_in_s=_AGAIN_S,
                     consequence="`operations list` does not show this worker",
@@ -81,13 +92,14 @@ class Presence:
         if self._told is None:
             return
         try:
-            async with asyncio.timeout(_WITHDRAW_S):
+            async with asyncio.timeout(_WITHDRAW_S), self._writing:
                 for lane in self._lanes:
                     await _aside(partial(serving.withdraw, self._settings, lane=lane, instance=self._instance))
         except (OperationError, TimeoutError) as error:
             log.warning(
                 "not_withdrawn",
-                error=repr(error),
+                code=code_of(error),
+                error=str(error) or repr(error),
                 consequence="other workers see from the group that this worker has ended",
             )
 

@@ -15,6 +15,7 @@ from streamflow.core.held_commands import Held, HeldCommands, resumable
 from streamflow.core.source_position import SourcePosition
 from streamflow.kafka.batches import RefusedBatch
 from streamflow.runtime.outbox import Outbox
+from streamflow.runtime.schema_waits import SchemaWaits
 from streamflow.runtime.source_log import SourceLog
 from streamflow.wire.decoding import Record
 
@@ -26,19 +27,23 @@ _LOG_APPEND = 1  # Kafka's number of the timestamp type
 
 class SourceIntake:
     """`router` is to be set before anything is taken. `stopped` are the partitions of sources of which nothing more is
-    read, each with the partition of `commands` that has no room."""
+    read, each with the partition of `commands` that has no room; `schemas` are those that wait for a schema, None
+    without a registry."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, outbox: Outbox, memory: SourceLog) -> None:
+    def __init__(
+        self, consumer: AIOKafkaConsumer, outbox: Outbox, memory: SourceLog, schemas: SchemaWaits | None = None
+    ) -> None:
         self.router = EventRouter((), event_bytes=0, record_bytes=0)
         self.held = HeldCommands()
         self.stopped: dict[TopicPartition, int] = {}
+        self.schemas = schemas
         self._consumer = consumer
         self._outbox = outbox
         self._memory = memory
 
     async def take(self, tp: TopicPartition, source: SourcePosition, records: Sequence[Any]) -> None:
         """The inner loop: one record to its commands. The counts hold only once the outbox is flushed."""
-        route, outbox, held = self.router.route, self._outbox, self.held
+        route, outbox, held, schemas = self.router.route, self._outbox, self.held, self.schemas
         for number, raw in enumerate(records, 1):
             if raw.offset < source.next:
                 continue  # read before a seek
@@ -57,6 +62,10 @@ class SourceIntake:
             if type(raw.value) is RefusedBatch:
                 self._refuse(record, source, raw.value)
                 continue
+            if schemas is not None and schemas.must_wait(tp, record):
+                self._consumer.seek(tp, raw.offset)
+                self._consumer.pause(tp)
+                return
             routed = route(record, source.topic_id, source.committed)
             placed = [(outbox.partition_of(key), key, value) for key, value in routed.commands]
             full = next((to for to, _, _ in placed if held.must_hold(to) and not held.room(to)), None)
@@ -94,6 +103,11 @@ class SourceIntake:
         log.warning("source_stopped", topic=tp.topic, partition=tp.partition, offset=offset, engine_partition=full)
 
     @property
+    def unread(self) -> set[TopicPartition]:
+        """The partitions of sources that are not read now."""
+        return self.stopped.keys() | (self.schemas.partitions if self.schemas is not None else set())
+
+    @property
     def releasable(self) -> bool:
         """Whether something is held back for a partition that takes commands again."""
         return self.held.releasable
@@ -108,7 +122,9 @@ class SourceIntake:
             owned[TopicPartition(*one.source)].release(one.offset)
 
     def resume(self) -> None:
-        """Reads the stopped sources for which there is room again."""
+        """Reads the stopped sources for which there is room again, and those whose schema has come."""
+        for tp in self.schemas.ready() if self.schemas is not None else ():
+            self._consumer.resume(tp)
         for place in resumable([((tp.topic, tp.partition), to) for tp, to in self.stopped.items()], self.held):
             tp = TopicPartition(*place)
             del self.stopped[tp]
@@ -119,3 +135,5 @@ class SourceIntake:
         """The sources are opened again, from what is committed."""
         self.held.drop()
         self.stopped = {}
+        if self.schemas is not None:
+            self.schemas.drop()

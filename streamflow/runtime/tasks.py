@@ -66,6 +66,7 @@ async def serve_tasks(
 
     definitions.subscribe(follow)
     telling: asyncio.Task[None] | None = None
+    draining: asyncio.Task[None] | None = None
     try:
         await definitions.start()
         definitions.require_environment()
@@ -73,17 +74,24 @@ async def serve_tasks(
         log.info("operations_ready", names=registry.names(), broken=[one.name for one in registry.broken])
         performer = Performer(settings, registry, callback_urls(settings), tracer)
         telling = asyncio.create_task(presence.serve())
+        draining = asyncio.create_task(_tell_stop(stop, presence))
         async with asyncio.TaskGroup() as group:
             for name in names:
                 lane = Lane(settings, name, performer, metrics, tracer)
                 group.create_task(serve_lane(lane, stop), name=f"lane-{name}")
         await presence.withdraw()
     finally:
-        if telling is not None:
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
+        for task in (telling, draining):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         await definitions.stop()
         await registry.close()
+
+
+async def _tell_stop(stop: asyncio.Event, presence: Presence) -> None:
+    await stop.wait()
+    presence.drain()
 
 
 async def serve_lane(lane: Lane, stop: asyncio.Event) -> None:

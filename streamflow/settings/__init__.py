@@ -16,14 +16,17 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from streamflow.settings.access import Access as Access
 from streamflow.settings.access import OpenIdConnect as OpenIdConnect
 from streamflow.settings.approvals import Approvals as Approvals
+from streamflow.settings.approvals import Environment as Environment
 from streamflow.settings.history import History as History
 from streamflow.settings.kafka import Kafka as Kafka
 from streamflow.settings.metrics import Metrics as Metrics
+from streamflow.settings.mirror import Mirror as Mirror
 from streamflow.settings.models import Models as Models
 from streamflow.settings.notifications import NOTIFICATION_KINDS as NOTIFICATION_KINDS
 from streamflow.settings.notifications import NotificationKind as NotificationKind
 from streamflow.settings.notifications import Notifications as Notifications
 from streamflow.settings.notifications import NotificationTarget as NotificationTarget
+from streamflow.settings.registry import Registry as Registry
 from streamflow.settings.section import HostName, HostPort
 from streamflow.settings.section import SecretRef as SecretRef
 from streamflow.settings.section import Section as Section
@@ -208,13 +211,23 @@ class Sidecar(Section):
         "the one that has been idle longest is closed",
     )
     requests: int = Field(
-        default=200, ge=1, description="requests that are served at the same time; further ones get 503"
+        default=200,
+        ge=1,
+        description="requests that are served at the same time, at most two fifths of the connections; further ones "
+        "get 503",
     )
+    streams: int = Field(
+        default=250,
+        ge=1,
+        description="streams of events and WebSockets that are open at the same time, at most half of the connections; "
+        "further ones get 503",
+    )
+    streams_each: int = Field(default=40, ge=1, description="those of one user, or of the sidecar's token")
     head_s: float = Field(
         default=10.0,
         gt=0,
-        description="seconds in which the head of a request must be complete, and in which a client must read an "
-        "answer",
+        description="seconds in which the head of a request must be complete, and in which a client must read what "
+        "it has been sent",
     )
     body_s: float = Field(default=30.0, gt=0, description="seconds in which the body of a request must be complete")
 
@@ -281,7 +294,9 @@ class Settings(BaseSettings):
     access: Access = Access()
     approvals: Approvals = Approvals()
     metrics: Metrics = Metrics()
+    mirror: Mirror = Mirror()
     notifications: Notifications = Notifications()
+    registry: Registry = Registry()
     tracing: Tracing = Tracing()
     state_dir: Path = Field(
         default=Path("var/state"),

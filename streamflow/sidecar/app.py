@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import resource
 import socket
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -64,13 +62,16 @@ from streamflow.sidecar import (
     subscriptions,
     users,
 )
-from streamflow.sidecar.connections import HEAD_BYTES, ConnectionLimits, protocol, socket_protocol
+from streamflow.sidecar.bounds import Bounds, bounds_of, bounds_of_process
+from streamflow.sidecar.connections import HEAD_BYTES, ConnectionLimits, protocols
 from streamflow.sidecar.conversation_state import service_of
+from streamflow.sidecar.event_streams import Streams
 from streamflow.sidecar.guard import Guard, GuardLimits, is_loopback
 from streamflow.sidecar.identity import Identity
 from streamflow.sidecar.job_rights import owner_rights
 from streamflow.sidecar.job_runner import JobRunner
 from streamflow.sidecar.kafka_log import KafkaLog
+from streamflow.sidecar.key_expiry import KeyExpiry
 from streamflow.sidecar.live_hub import Hub
 from streamflow.sidecar.log import Log
 from streamflow.sidecar.measured import Measured
@@ -84,6 +85,7 @@ _log = structlog.get_logger(__name__)
 
 _ENVELOPE_BYTES = 16_000  # what stands around the data of the largest request
 _MESSAGE_BYTES = 4096  # of a client by WebSocket
+_SEND_BUFFER_BYTES = 128 << 10  # the kernel's, of each connection: else it grows to 4 MiB for who reads nothing
 _GRACE_S = 5
 _THREADS = 32
 
@@ -131,9 +133,16 @@ _DESCRIPTION = (
 
 
 def create_app(
-    settings: Settings, log: Log, access: Access, history: HistoryReader, tracer: Tracer | None = None
+    settings: Settings,
+    log: Log,
+    access: Access,
+    history: HistoryReader,
+    tracer: Tracer | None = None,
+    metrics: Metrics | None = None,
+    bounds: Bounds | None = None,
 ) -> FastAPI:
-    """The application on `log`, `access` and the store that `history` reads. Raises OperationError: `secret_missing`
+    """The application on `log`, `access` and the store that `history` reads. Without `bounds` it has those of the
+    settings. Raises OperationError: `secret_missing`
     when a secret that the settings name is not there, `callback_key_weak`, `signing_key_weak`, `redis_missing`,
     `oidc_unusable`."""
     identity = Identity(settings, access, local=not _is_exposed(settings.sidecar))
@@ -162,21 +171,23 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    app.state.streamflow = State(settings, log, callback_key(settings), identity, history, runner)
+    place = settings.sidecar
+    if bounds is None:
+        bounds = bounds_of(place, 2 * place.connections)
+    streams = Streams(total=bounds.streams, each=bounds.streams_each, metrics=metrics)
+    app.state.streamflow = State(settings, log, callback_key(settings), identity, history, runner, streams)
     app.state.live = Hub(log, lambda: app.state.streamflow.history)
     app.state.conversations = service_of(settings, log)
-    app.state.sockets = Counter[str]()
     app.state.answered, app.state.contracts = callbacks.Answered(), callbacks.Contracts()
     routes = _routes()
     app.router.routes.extend(routes)
     app.router.middleware_stack = Sections(app.router.middleware_stack, routes=routes, prefix=API_PATH)
     problems.add_to(app)
     body_bytes = max(settings.tasks.output_bytes, settings.limits.event_bytes) + _ENVELOPE_BYTES
-    place = settings.sidecar
-    limits = GuardLimits(body_bytes=body_bytes, body_s=place.body_s, requests=place.requests)
+    limits = GuardLimits(body_bytes=body_bytes, body_s=place.body_s, requests=bounds.requests)
     app.add_middleware(Traced, sampling=sampling_of(settings.tracing), tracer=tracer)
     app.add_middleware(Pages)
-    app.add_middleware(Guard, identity=identity, hosts=_hosts(settings), limits=limits)
+    app.add_middleware(Guard, identity=identity, hosts=_hosts(settings), limits=limits, metrics=metrics)
     return app
 
 
@@ -222,6 +233,7 @@ async def serve(
     access = AccessTopic(settings)
     try:
         await _require_people(place, access)
+        bounds = bounds_of_process(place)
         listening = _listen(place.host, place.port)
     except BaseException:
         await asyncio.to_thread(access.close)
@@ -230,12 +242,13 @@ async def serve(
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="sidecar"))
     host, port = listening.getsockname()[:2]
     history = HistoryReader(settings)
-    app = create_app(settings, KafkaLog(settings, history), access, history, tracer)
+    app = create_app(settings, KafkaLog(settings, history), access, history, tracer, metrics, bounds)
     if metrics is not None:
         app.add_middleware(Measured, metrics=metrics)
+        metrics.sample(KeyExpiry(lambda: access.directory, metrics).take)
         _measure_rates(app.state.streamflow.identity.rates, metrics)
-    limits = ConnectionLimits(connections=_connections(place), head_s=place.head_s, body_s=place.body_s)
-    server = _Server(server_config(app, limits))
+    limits = ConnectionLimits(connections=bounds.connections, head_s=place.head_s, body_s=place.body_s)
+    server = _Server(server_config(app, limits, metrics, backlog=bounds.backlog))
     serving = asyncio.ensure_future(server.serve([listening]))
     stopped = asyncio.ensure_future(stop.wait())
     _log.info(
@@ -257,12 +270,16 @@ def _measure_rates(rates: Rates, metrics: Metrics) -> None:
     rates.tell(True)
 
 
-def server_config(app: ASGIApp, limits: ConnectionLimits) -> uvicorn.Config:
-    """How `app` is served."""
+def server_config(
+    app: ASGIApp, limits: ConnectionLimits, metrics: Metrics | None = None, *, backlog: int = 512
+) -> uvicorn.Config:
+    """How `app` is served. asyncio accepts up to `backlog` connections before it looks at the first of them."""
+    http, ws = protocols(limits, metrics)
     return uvicorn.Config(
         app,
-        http=protocol(limits),
-        ws=socket_protocol(limits),
+        http=http,
+        ws=ws,
+        backlog=backlog,
         ws_max_size=_MESSAGE_BYTES,
         ws_per_message_deflate=False,
         h11_max_incomplete_event_size=HEAD_BYTES,
@@ -299,19 +316,15 @@ def _is_exposed(place: Sidecar) -> bool:
     return not is_loopback(place.host) or bool(place.trusted_proxies)
 
 
-def _connections(place: Sidecar) -> int:
-    """How many connections this process can have open, with descriptors left for Kafka and files."""
-    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return min(place.connections, max(1, descriptors // 2))
-
-
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=512)
+        listening = socket.create_server((host, port), family=family, backlog=512)
     except OSError as error:
         found = error.strerror or str(error)
         raise OperationError(
             "port_taken",
             f"expected to listen on {host}:{port} but {found}. Set STREAMFLOW_SIDECAR__PORT to a free one.",
         ) from error
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+    return listening

@@ -2,8 +2,9 @@
 
 uvicorn has a time limit for connections that are idle between two requests, and none for those that never send a whole
 one; its limit of connections refuses the newest, so that anyone who holds enough of them shuts everybody out. Here a
-connection has a deadline for its request's head (RFC 9112, section 9.5: a server should have one) and for reading its
-answer, and above the limit the one that has waited longest for a request is closed.
+connection has a deadline for its request's head (RFC 9112, section 9.5: a server should have one) and for reading what
+it was sent. Above the limit the one that has waited longest, for a request or for its reader, is closed. What readers
+have not taken is bounded in bytes, over all connections. Every connection that is ended so is counted.
 
 What is no HTTP is answered with a problem (RFC 9457), and a head that is too large with 431 (RFC 6585).
 """
@@ -14,18 +15,20 @@ import asyncio
 import sys
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 import h11
 import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 
+from streamflow.core.metrics import Metrics, NoMetrics
 from streamflow.sidecar.problems import problem
 
 _log = structlog.get_logger(__name__)
 
 HEAD_BYTES = 32_768  # request line and headers
+UNREAD_BYTES = 64 << 20  # of answers that wait for their readers, in one process
 _CLOSE_GRACE_S = 1.0  # beyond the deadline of a body, for the answer that says so
 
 
@@ -45,20 +48,24 @@ class ConnectionLimits:
 
 
 class _Connection(H11Protocol):
-    """One connection. `limits` and `waiting` belong to the server: `protocol` sets them."""
+    """One connection. `limits`, `metrics`, `waiting` and `unread` belong to the server: `protocols` sets them."""
 
     limits: ConnectionLimits
+    metrics: Metrics
     waiting: dict[_Connection, None]
     """Connections without a complete request, that which has waited longest first."""
 
+    unread: Unread
+    """Connections whose client has not read what it was sent."""
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._reading: asyncio.TimerHandle | None = None
-        self._writing: asyncio.TimerHandle | None = None
         self._followed: object = None  # what is waited for, and in which request, by the deadline that is set
         super().connection_made(transport)
         if len(self.connections) > self.limits.connections:
-            longest = next(iter(self.waiting), self)
+            longest = next(iter(self.waiting), None) or self.unread.longest() or self
             _log.warning("connection_refused", connections=len(self.connections), newest=longest is self)
+            _count(self.metrics, "newest" if longest is self else "longest")
             longest.transport.abort()
             if longest is self:
                 return
@@ -66,8 +73,7 @@ class _Connection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
-        _cancel(self._writing)
-        self._writing = None
+        self.unread.forget(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -76,8 +82,7 @@ class _Connection(H11Protocol):
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         self._stop_waiting()
-        _cancel(self._writing)
-        self._writing = None
+        self.unread.forget(self)
         super().handle_websocket_upgrade(event)
 
     def on_response_complete(self) -> None:
@@ -86,13 +91,11 @@ class _Connection(H11Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        if self._writing is None:
-            self._writing = self.loop.call_later(self.limits.head_s, self.transport.abort)
+        self.unread.add(self)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        _cancel(self._writing)
-        self._writing = None
+        self.unread.forget(self)
 
     def send_400_response(self, msg: str) -> None:
         """Called while what h11 raised is handled: it says which status is meant."""
@@ -126,7 +129,10 @@ class _Connection(H11Protocol):
         self._reading = None
         if self.transport.is_closing():
             return
-        if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
+        begun = self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]
+        body = self.conn.their_state is h11.SEND_BODY
+        _count(self.metrics, "head" if begun else "body" if body else "idle")
+        if begun:
             said = f"The request's head was not complete within {self.limits.head_s:g} s. Send it again."
             self._answer(408, "request_timeout", said)
         else:
@@ -164,39 +170,78 @@ class _Connection(H11Protocol):
         self.waiting.pop(self, None)
 
 
+def _count(metrics: Metrics, why: str) -> None:
+    metrics.count("connections_ended", reason=why)
+
+
 def _cancel(timer: asyncio.TimerHandle | None) -> None:
     if timer is not None:
         timer.cancel()
 
 
-def protocol(limits: ConnectionLimits) -> type[H11Protocol]:
-    """The protocol of one server, for `uvicorn.Config(http=...)`; with it goes `h11_max_incomplete_event_size=
-    HEAD_BYTES`."""
-    return type("Connection", (_Connection,), {"limits": limits, "waiting": {}})
+class _Writing(Protocol):
+    """A connection that writes."""
+
+    loop: asyncio.AbstractEventLoop
+    transport: Any
+
+
+class Unread:
+    """The connections of a server whose client does not read what it was sent. Each has `seconds` for it, and all
+    together may hold `limit` bytes; above that the one that has waited longest is cut off."""
+
+    def __init__(self, seconds: float, limit: int, metrics: Metrics) -> None:
+        self._seconds, self._limit, self._metrics = seconds, limit, metrics
+        self._timers: dict[_Writing, asyncio.TimerHandle] = {}
+
+    def longest(self) -> Any:
+        """The one that has waited longest; None if there is none."""
+        return next(iter(self._timers), None)
+
+    def add(self, connection: _Writing) -> None:
+        """Its client has begun not to read."""
+        if connection not in self._timers:
+            self._timers[connection] = connection.loop.call_later(self._seconds, self._cut, connection, "unread")
+        held = {one: one.transport.get_write_buffer_size() for one in self._timers}
+        excess = sum(held.values()) - self._limit
+        for one, size in held.items():
+            if excess <= 0:
+                return
+            excess -= size
+            self._cut(one, "unread_bytes")
+
+    def forget(self, connection: _Writing) -> None:
+        """It has read, or is gone."""
+        _cancel(self._timers.pop(connection, None))
+
+    def _cut(self, connection: _Writing, why: str) -> None:
+        self.forget(connection)
+        _count(self._metrics, why)
+        connection.transport.abort()
 
 
 class _Socket(WSProtocol):
     """A WebSocket (RFC 6455). A reader that takes nothing for as long as an answer may wait is cut off."""
 
-    limits: ConnectionLimits
-    _writing: asyncio.TimerHandle | None = None
+    unread: Unread
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        if self._writing is None:
-            self._writing = self.loop.call_later(self.limits.head_s, self.transport.abort)
+        self.unread.add(self)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        _cancel(self._writing)
-        self._writing = None
+        self.unread.forget(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        _cancel(self._writing)
-        self._writing = None
+        self.unread.forget(self)
         super().connection_lost(exc)
 
 
-def socket_protocol(limits: ConnectionLimits) -> type[WSProtocol]:
-    """The protocol of WebSockets, for `uvicorn.Config(ws=...)`."""
-    return type("Socket", (_Socket,), {"limits": limits})
+def protocols(limits: ConnectionLimits, metrics: Metrics | None = None) -> tuple[type[H11Protocol], type[WSProtocol]]:
+    """The protocols of one server, for `http` and `ws` of `uvicorn.Config`; with them goes
+    `h11_max_incomplete_event_size=HEAD_BYTES`. `metrics` count the connections that are ended."""
+    told = metrics if metrics is not None else NoMetrics()
+    unread = Unread(limits.head_s, UNREAD_BYTES, told)
+    shared = {"limits": limits, "metrics": told, "waiting": {}, "unread": unread}
+    return type("Connection", (_Connection,), shared), type("Socket", (_Socket,), {"unread": unread})

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Header, Query, Response
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from streamflow.authoring.draft import Draft
 from streamflow.conversations import decisions
 from streamflow.conversations.entries import Entry
+from streamflow.conversations.library import Library
 from streamflow.conversations.service import Conversations
-from streamflow.errors import OperationError, Rejected
+from streamflow.errors import Rejected
 from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.conversation_bodies import Answered, Cancel, Message, NewConversation, Renaming, Share
 from streamflow.sidecar.conversation_state import CHANGE, EDITS, KNOWN, READS, TURN, ServiceOf, told
-from streamflow.sidecar.principal import PrincipalOf, actor
+from streamflow.sidecar.event_streams import EventStream
+from streamflow.sidecar.principal import PrincipalOf, Right, actor
 from streamflow.sidecar.problems import declared
-from streamflow.sidecar.state import IdentityOf, audited
+from streamflow.sidecar.state import IdentityOf, StreamsOf, audited
 
 router = APIRouter(prefix="/conversations", tags=["conversations"], route_class=JsonRoute)
 shared = APIRouter(prefix="/shared", tags=["conversations"])
 
-STREAMS = 200  # at the same time in one process
 _PAGE = 1000
-_open = 0
 
 
 @router.post(
@@ -52,13 +52,20 @@ async def start(
 @router.get("", responses=declared("request_invalid", "authoring_busy"), dependencies=READS)
 async def list_(
     service: ServiceOf,
+    title: Annotated[
+        str, Query(max_length=200, description="only those whose title contains this text, in small or large letters")
+    ] = "",
     cursor: Annotated[int, Query(ge=0, description="`next` of the previous page")] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> dict[str, Any]:
     """The conversations, the one that changed last first."""
-    rows = await service.read(
-        lambda library: [one.row() for one in library.conversations()[cursor : cursor + limit + 1]]
-    )
+    wanted = title.casefold()
+
+    def page(library: Library) -> list[dict[str, Any]]:
+        found = [one for one in library.conversations() if wanted in one.title.casefold()]
+        return [one.row() for one in found[cursor : cursor + limit + 1]]
+
+    rows = await service.read(page)
     return {"rows": rows[:limit], "next": cursor + limit if len(rows) > limit else None}
 
 
@@ -120,7 +127,11 @@ async def cancel(
 )
 async def events(
     conversation: str,
+    request: Request,
     service: ServiceOf,
+    identity: IdentityOf,
+    streams: StreamsOf,
+    principal: PrincipalOf,
     after: Annotated[
         int, Query(ge=0, description="only entries with a greater number: `next` of the previous page")
     ] = 0,
@@ -129,10 +140,11 @@ async def events(
     last: Annotated[
         str | None, Header(alias="Last-Event-ID", description="as `after`, sent by a client that reconnects")
     ] = None,
-) -> StreamingResponse | dict[str, Any]:
+) -> EventStream | dict[str, Any]:
     """What happened in a conversation, entry by entry: as a page, or as server-sent events that go on until the
     conversation is deleted. The `id` of an event is its number, so a client that lost the connection goes on where it
-    was."""
+    was. The last event of a stream is `end`, with the `code` and the `detail` of the reason, such as that the caller
+    may no longer read it."""
     if last is not None and not (last.isascii() and last.isdigit() and len(last) < 10):
         raise Rejected("cursor_invalid", f"Last-Event-ID is {last[:50]!a}, which is not the number of an entry.")
     from_seq = int(last) if last is not None else after
@@ -140,12 +152,12 @@ async def events(
         rows = await service.read(lambda library: library.entries(conversation, from_seq, limit))
         return {"rows": [one.facts() for one in rows], "next": rows[-1].seq if rows else from_seq}
     await service.read(lambda library: library.known(conversation))
-    if _open >= STREAMS:
-        raise OperationError("too_busy", f"{_open} streams are open, which is the limit. Try again later.")
-    return StreamingResponse(
-        _stream(service, conversation, from_seq),
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store"},
+    return EventStream(
+        _told(service, conversation, from_seq),
+        place=streams.enter(principal, "conversation"),
+        request=request,
+        identity=identity,
+        may_read=lambda found: found.require(Right.READ_AUTHORING),
     )
 
 
@@ -179,16 +191,11 @@ async def show_shared(token: str, service: ServiceOf) -> dict[str, Any]:
     return told | {"content": content}
 
 
-async def _stream(service: Conversations, id: str, after: int) -> AsyncIterator[bytes]:
-    global _open
-    _open += 1
-    try:
-        async for entries in service.watch(id, after):
-            yield b"".join(map(_event, entries)) or b": ping\n\n"
-    except (Rejected, OperationError):
-        return  # deleted, or the client connects again
-    finally:
-        _open -= 1
+async def _told(service: Conversations, id: str, after: int) -> AsyncGenerator[bytes, None]:
+    async with contextlib.aclosing(service.watch(id, after)) as watched:
+        async for entries in watched:
+            if entries:
+                yield b"".join(map(_event, entries))
 
 
 def _event(entry: Entry) -> bytes:

@@ -52,6 +52,16 @@ _PUBLISH = (
     "approval_own_work",
     "approval_key_invalid",
     "not_allowed",
+    "subject_unknown",
+    "schema_incompatible",
+    "schema_misfit",
+    "schema_unusable",
+    "registry_refused",
+    "registry_unavailable",
+    "registry_unset",
+    "registry_unusable",
+    "extra_missing",
+    "secret_missing",
 )
 
 

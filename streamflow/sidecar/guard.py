@@ -9,21 +9,23 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from streamflow.core.metrics import Metrics, NoMetrics
 from streamflow.errors import OperationError, Rejected, StreamflowError
 from streamflow.operations.callbacks import API_PATH
 from streamflow.sidecar.identity import Identity
 from streamflow.sidecar.pages import is_page
 from streamflow.sidecar.problems import problem_of
 
+_HEALTH = f"{API_PATH}/health"
 # These carry a token of their own, tell nothing, or are where somebody logs in.
-_OPEN = (f"{API_PATH}/callbacks/", f"{API_PATH}/health", f"{API_PATH}/session/", f"{API_PATH}/shared/")
+_OPEN = (f"{API_PATH}/callbacks/", _HEALTH, f"{API_PATH}/session/", f"{API_PATH}/shared/")
 _LOG_IN = f"{API_PATH}/session"
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(:[0-9]{1,5})?")
 _HOST_LENGTH = 300
-_POLICY = 1008  # RFC 6455, section 7.4.1
+_POLICY, _AGAIN_LATER = 1008, 1013  # RFC 6455, section 7.4.1, and the registry of close codes
 
 
 class TooLarge(Rejected):
@@ -54,8 +56,8 @@ class GuardLimits:
     """Seconds until it is complete."""
 
     requests: int
-    """How many requests are served at the same time. One counts when its body is complete: incomplete requests block no
-    others."""
+    """How many requests are served at the same time. One counts from the end of its body to the head of its answer, so
+    that incomplete requests, slow readers and streams block no others. `/health` never counts."""
 
 
 def is_loopback(host: str) -> bool:
@@ -75,14 +77,22 @@ class Guard:
     Every request but the open ones and those of pages has a principal, which `identity` finds. The `Host` of a request
     is one of `hosts` or of this machine, or where people must say who they are any address: a page that reaches this
     address under a name of its own (DNS rebinding) names that. A page that was loaded from elsewhere names its origin,
-    which is the same host, or one of `hosts`. A WebSocket that is not admitted is closed with the code of the error as
-    reason."""
+    which is the same host, or one of `hosts`. What is not admitted is answered with a problem."""
 
-    def __init__(self, app: ASGIApp, *, identity: Identity, hosts: frozenset[str], limits: GuardLimits) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        identity: Identity,
+        hosts: frozenset[str],
+        limits: GuardLimits,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._app = app
         self._identity = identity
         self._hosts = frozenset(host.lower().strip("[]") for host in hosts)
         self._limits = limits
+        self._metrics = metrics if metrics is not None else NoMetrics()
         self._serving = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,14 +102,16 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = _Body(receive, send, self._limits, self._serve)
+        send = _unsniffed(send)
+        counted = scope["path"] != _HEALTH
+        body = _Body(receive, send, self._limits, _Slot(self._serve, self._served) if counted else _Slot())
         try:
             headers = Headers(scope=scope)
             await self._admit(scope, headers)
             if "content-length" not in headers and "transfer-encoding" not in headers:
-                body.begin()
+                body.slot.enter()
         except StreamflowError as error:
-            await problem_of(error)(scope, receive, send)
+            await self._refuse(error, scope, receive, send)
             return
         try:
             await self._app(scope, body.receive, body.send)
@@ -107,9 +119,13 @@ class Guard:
             if body.fault is None:
                 raise
         finally:
-            self._serving -= body.served
+            body.slot.leave()
         if body.fault is not None and not body.answered:
-            await problem_of(body.fault)(scope, receive, send)
+            await self._refuse(body.fault, scope, receive, send)
+
+    async def _refuse(self, error: StreamflowError, scope: Scope, receive: Receive, send: Send) -> None:
+        self._metrics.count("requests_refused", code=error.code)
+        await refuse(error, scope, receive, send)
 
     def _serve(self) -> None:
         """One more request is complete. Raises OperationError if that is too many."""
@@ -120,6 +136,9 @@ class Guard:
             )
         self._serving += 1
 
+    def _served(self) -> None:
+        self._serving -= 1
+
     async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Admits a WebSocket. A browser sends cookies with one to any site's page, and the page's origin too."""
         headers = Headers(scope=scope)
@@ -129,7 +148,7 @@ class Guard:
                 raise Rejected("csrf_refused", "A WebSocket without a token must name its page. Send an Origin.")
             scope["principal"] = await self._identity.principal(headers, "GET")
         except StreamflowError as error:
-            await send({"type": "websocket.close", "code": _POLICY, "reason": error.code})
+            await self._refuse(error, scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -198,14 +217,56 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
+async def refuse(error: StreamflowError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers with the problem that `error` is. Where a server cannot answer the handshake of a WebSocket so, it is
+    closed with the code of the error as reason."""
+    if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
+        code = _AGAIN_LATER if isinstance(error, OperationError) else _POLICY
+        await send({"type": "websocket.close", "code": code, "reason": error.code})
+        return
+    await problem_of(error)(scope, receive, send)
+
+
+def _unsniffed(send: Send) -> Send:
+    """Has browsers take no answer for another kind than it says: most of them show what strangers wrote."""
+
+    async def answered(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).setdefault("x-content-type-options", "nosniff")
+        await send(message)
+
+    return answered
+
+
+class _Slot:
+    """The place of one request among those that are served. Without functions it does not count."""
+
+    def __init__(self, serve: Callable[[], None] | None = None, served: Callable[[], None] | None = None) -> None:
+        self._serve, self._served = serve, served
+        self._taken = False
+
+    def enter(self) -> None:
+        """Takes it, once. Raises OperationError when there is none."""
+        if self._serve is not None and not self._taken:
+            self._serve()
+            self._taken = True
+            self._serve = None
+
+    def leave(self) -> None:
+        """Gives it up, for good."""
+        self._serve = None
+        if self._taken and self._served is not None:
+            self._served()
+            self._taken = False
+
+
 class _Body:
     """What a request's body may take. Once it takes more, `fault` says so, and the application's own answer, which
     knows only of a body that broke off, is not sent."""
 
-    def __init__(self, receive: Receive, send: Send, limits: GuardLimits, serve: Callable[[], None]) -> None:
+    def __init__(self, receive: Receive, send: Send, limits: GuardLimits, slot: _Slot) -> None:
         self.fault: StreamflowError | None = None
-        self.served = 0  # 1 once it counts as being served
-        self._serve = serve
+        self.slot = slot
         self.answered = False  # an answer has begun
         self._receive = receive
         self._send = send
@@ -213,11 +274,6 @@ class _Body:
         self._ends: float | None = None
         self._read = 0
         self._complete = False
-
-    def begin(self) -> None:
-        """The request is complete, and is served. Raises OperationError."""
-        self._serve()
-        self.served = 1
 
     async def receive(self) -> Message:
         """The next part. Raises Rejected, OperationError."""
@@ -239,9 +295,9 @@ class _Body:
             self.fault = TooLarge(self._limits.body_bytes)
             raise self.fault
         self._complete = not message.get("more_body", False)
-        if self._complete and not self.served:
+        if self._complete:
             try:
-                self.begin()
+                self.slot.enter()
             except StreamflowError as error:
                 self.fault = error
                 raise
@@ -251,4 +307,5 @@ class _Body:
         """Passes the application's answer on, unless the body has a fault."""
         if self.fault is None or self.answered:
             self.answered = True
+            self.slot.leave()  # the work is done; its reader may take as long as the connection's limits allow
             await self._send(message)

@@ -79,14 +79,19 @@ class Identity:
 
     async def principal(self, headers: Headers, method: str) -> Principal:
         """Who sends these headers; counted against their rate. Raises Rejected, OperationError."""
-        found = self._find(headers, method)
+        found = self.find(headers, method)
+        await self.count(found)
+        return found
+
+    async def count(self, found: Principal) -> None:
+        """Counts a request of a principal against their rate. Raises Rejected (`rate_exceeded`), OperationError."""
         if found.id:
             await self.rates.request(rate_name(found))
             if found.via.startswith(PREFIX):
                 self._note_use(found.via.removeprefix(PREFIX))
-        return found
 
-    def _find(self, headers: Headers, method: str) -> Principal:
+    def find(self, headers: Headers, method: str) -> Principal:
+        """The same without counting. Raises Rejected, OperationError."""
         given = headers.get("authorization")
         if given is not None:
             return self._of_bearer(given)

@@ -23,6 +23,7 @@ from streamflow.history.reader import HistoryReader
 from streamflow.ids import partition_of
 from streamflow.kafka.admin import Admin
 from streamflow.kafka.definitions import Snapshot
+from streamflow.kafka.members import Member, members_of
 from streamflow.kafka.publication import (
     Published,
     Retired,
@@ -33,14 +34,14 @@ from streamflow.kafka.publication import (
 )
 from streamflow.kafka.reserved_topics import require_users_topic
 from streamflow.kafka.rollback import RolledBack, roll_back
-from streamflow.kafka.serving import Presence, members_of, presence
+from streamflow.kafka.serving import Presence, presence
 from streamflow.kafka.topics import COMMANDS, topic_name
 from streamflow.operations.plugin import Registration
 from streamflow.ops.approvals import Approvals, OpenApproval
 from streamflow.ops.dead_letters import Letter, read_dead_letters, record_of
 from streamflow.ops.definition_approvals import keep
 from streamflow.ops.exchange import Exchange
-from streamflow.ops.fleet import DECIDING
+from streamflow.ops.fleet import UNANNOUNCED
 from streamflow.ops.history import find_history, partition_of_known_run
 from streamflow.ops.jobs_topic import Jobs, JobsTopic
 from streamflow.ops.lag import PartitionLag, measure_lag
@@ -239,8 +240,8 @@ class KafkaLog:
     async def lag(self) -> list[PartitionLag]:
         return await asyncio.to_thread(measure_lag, self._settings, await self.definitions())
 
-    async def workers(self) -> tuple[list[Presence], dict[str, frozenset[str]]]:
-        groups = {role: group(self._settings) for role, group in DECIDING.items()}
+    async def workers(self) -> tuple[list[Presence], dict[str, tuple[Member, ...]]]:
+        groups = {role: group(self._settings) for role, group in UNANNOUNCED.items()}
         members = await members_of(self._settings, list(groups.values()))
         found = await asyncio.to_thread(presence, self._settings, await self.definitions())
         return found, {role: members[group] for role, group in groups.items()}

@@ -20,7 +20,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections import Counter
 from typing import Any
 
 import msgspec
@@ -31,6 +30,8 @@ from starlette.websockets import WebSocketDisconnect
 from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError, Rejected, StreamflowError
 from streamflow.ops.history import partition_of_known_run
+from streamflow.sidecar.event_streams import CHECK_S, principal_again
+from streamflow.sidecar.guard import refuse
 from streamflow.sidecar.live_hub import Hub, message
 from streamflow.sidecar.live_lists import CHANNELS
 from streamflow.sidecar.principal import Principal, Right, require_run
@@ -38,14 +39,11 @@ from streamflow.sidecar.state import State
 
 router = APIRouter()
 
-SOCKETS = 500  # in one process
-SOCKETS_EACH = 20  # of one principal
 _CHANNELS = 100
 _QUEUED = 2000  # messages that a client may be behind with
 _MISSED = 1000  # transitions of a run that it gets when it comes back
-_PING_S = 20.0
 _SEND_S = 10.0
-_POLICY, _AGAIN_LATER = 1008, 1013  # RFC 6455, section 7.4.1, and the registry of close codes
+_POLICY = 1008  # RFC 6455, section 7.4.1
 _RUN = "run/"
 
 
@@ -54,21 +52,20 @@ async def live(socket: WebSocket) -> None:
     """Tells a client of changes until it leaves, is too slow, or may no longer be here."""
     state: State = socket.app.state.streamflow
     hub: Hub = socket.app.state.live
-    counts: Counter[str] = socket.app.state.sockets
     principal: Principal = socket.scope["principal"]
-    who = principal.id or principal.name
-    if hub.watching >= SOCKETS or counts[who] >= SOCKETS_EACH:
-        await socket.close(_AGAIN_LATER, "too_busy")
+    try:
+        place = state.streams.enter(principal, "live")
+    except OperationError as error:
+        await refuse(error, socket.scope, socket.receive, socket.send)
         return
     client = _Client(socket, state, hub, principal)
-    counts[who] += 1
     hub.join(client)
     try:
         await socket.accept()
-        await client.serve()
+        place.ended_by = await client.serve()
     finally:
         hub.leave(client)
-        counts[who] -= 1
+        place.leave()
 
 
 class _Client:
@@ -103,8 +100,8 @@ class _Client:
         self._reason = self._reason or reason
         self._ended.set()
 
-    async def serve(self) -> None:
-        """Until the client leaves, or has to."""
+    async def serve(self) -> str:
+        """Until the client leaves, or has to. Returns the reason if it had to, else nothing."""
         tasks = [asyncio.create_task(one) for one in (self._read(), self._write(), self._ping(), self._ended.wait())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -119,6 +116,7 @@ class _Client:
             with contextlib.suppress(TimeoutError, WebSocketDisconnect):  # the connection is cut off then
                 async with asyncio.timeout(_SEND_S):
                     await self._socket.close(_POLICY, self._reason)
+        return self._reason
 
     async def _read(self) -> None:
         try:
@@ -144,25 +142,34 @@ class _Client:
     async def _ping(self) -> None:
         """Asks whether the client is there, and whether it still may be."""
         for number in itertools.count(1):
-            await asyncio.sleep(_PING_S)
-            if not await self._may_be_here():
+            await asyncio.sleep(CHECK_S)
+            if not self._may_be_here():
                 return
             self.put(msgspec.json.encode({"ping": number}).decode())
 
-    async def _may_be_here(self) -> bool:
+    def _may_be_here(self) -> bool:
         """Whether the client is who it was, with the rights that it had; otherwise it is sent away. A key may be
-        revoked, a session end, a grant be taken away. Counts as a request."""
+        revoked, a session end, a grant be taken away."""
         try:
-            found = await self._state.identity.principal(Headers(scope=self._socket.scope), "GET")
+            found = principal_again(self._state.identity, Headers(scope=self._socket.scope), "GET")
+        except Rejected as error:
+            self._end(error.code)
+            return False
+        if found not in (None, self._principal):
+            self._end("rights_changed")
+            return False
+        return True
+
+    async def _is_admitted(self) -> bool:
+        """The same; counts as a request."""
+        try:
+            await self._state.identity.count(self._principal)
         except Rejected as error:
             self._end(error.code)
             return False
         except OperationError:
-            return True  # who they are is not known at the moment; it was a moment ago
-        if found != self._principal:
-            self._end("rights_changed")
-            return False
-        return True
+            pass  # the rate is not known at the moment
+        return self._may_be_here()
 
     async def _take(self, text: str) -> None:
         try:
@@ -173,7 +180,7 @@ class _Client:
             return self._end("request_invalid")
         channel = given.get("subscribe")
         if isinstance(channel, str) and len(channel) <= 200:
-            if not await self._may_be_here():
+            if not await self._is_admitted():
                 return None
             try:
                 await self._subscribe(channel, given.get("cursor"))

@@ -19,6 +19,7 @@ from streamflow.engine.commands import Command
 from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.definitions import Snapshot
+from streamflow.kafka.members import Member
 from streamflow.kafka.publication import Published, Retired
 from streamflow.kafka.rollback import RolledBack
 from streamflow.kafka.serving import Presence
@@ -150,9 +151,8 @@ class Log(Protocol):
     async def lag(self) -> list[PartitionLag]:
         """How far the workers are behind."""
 
-    async def workers(self) -> tuple[list[Presence], dict[str, frozenset[str]]]:
-        """The task workers that announced themselves, and the client ids of the members of the other groups by
-        role."""
+    async def workers(self) -> tuple[list[Presence], dict[str, tuple[Member, ...]]]:
+        """The task workers that announced themselves, and the members of the other groups by role."""
 
     async def create_topics(self, names: Collection[str]) -> None:
         """Creates topics of users."""

@@ -137,6 +137,16 @@ _STATUS = {
     "topic_reserved": 422,
     "diagram_failed": 503,
     "version_unreadable": 503,
+    # of schemas in a registry
+    "schema_incompatible": 409,
+    "schema_misfit": 422,
+    "schema_unusable": 422,
+    "subject_unknown": 422,
+    "extra_missing": 503,
+    "registry_refused": 503,
+    "registry_unavailable": 503,
+    "registry_unset": 503,
+    "registry_unusable": 503,
     # of events and dead letters
     "letter_unknown": 404,
     "letter_refused": 409,

@@ -13,6 +13,7 @@ from streamflow.access.audit import Actor
 from streamflow.access.changes import Change
 from streamflow.history.reader import HistoryReader
 from streamflow.settings import Settings
+from streamflow.sidecar.event_streams import Streams
 from streamflow.sidecar.identity import Identity
 from streamflow.sidecar.job_runner import JobRunner
 from streamflow.sidecar.log import Log
@@ -29,6 +30,7 @@ class State:
     identity: Identity
     history: HistoryReader
     runner: JobRunner
+    streams: Streams
 
 
 def state_of(request: Request) -> State:
@@ -84,8 +86,13 @@ async def _runner(request: Request) -> JobRunner:
     return state_of(request).runner
 
 
+def _streams(request: Request) -> Streams:
+    return _state(request).streams
+
+
 StateOf = Annotated[State, Depends(_state)]
 IdentityOf = Annotated[Identity, Depends(_identity)]
 LogOf = Annotated[Log, Depends(_log)]
 HistoryOf = Annotated[HistoryReader, Depends(_history)]
+StreamsOf = Annotated[Streams, Depends(_streams)]
 RunnerOf = Annotated[JobRunner, Depends(_runner)]

@@ -4,6 +4,7 @@ offsets that can go back."""
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from streamflow.core.event_router import EventRouter
 from streamflow.core.source_topics import source_binding
@@ -22,8 +23,8 @@ class Ingress:
 
     def __init__(self, log: Log, *, event_bytes: int = 512_000, record_bytes: int = 900_000) -> None:
         self._log = log
-        self._limits = {"event_bytes": event_bytes, "record_bytes": record_bytes}
-        self._router = EventRouter((), **self._limits, sampling=None)
+        self._route = partial(EventRouter, event_bytes=event_bytes, record_bytes=record_bytes)
+        self._router = self._route(())
         self._binding = source_binding((), {})
         self._bound = 0
         self._marks = SourceWatermarks(self._log.partitions)
@@ -35,7 +36,7 @@ class Ingress:
         beginning if its event says so."""
         published = tuple(published)
         before = self._router.topics
-        self._router = EventRouter(published, **self._limits, sampling=None)
+        self._router = self._route(published)
         self._binding = source_binding(published, {})
         self._bound += 1
         for topic, first in self._binding.first.items():

@@ -12,6 +12,8 @@ import binascii
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import msgspec
+
 from streamflow.definition.json_kinds import json_kind
 from streamflow.engine.trace import Trace, read_correlation, read_trace
 from streamflow.wire.codec import DecodeError
@@ -21,6 +23,10 @@ BATCHED = "application/cloudevents-batch+json"
 PREFIX = "ce_"  # of a header that is an attribute
 TRACE_PARENT, TRACE_STATE = "traceparent", "tracestate"  # headers of W3C Trace Context
 CORRELATION = "correlation-id"  # the header of a plain record; an attribute of CloudEvents is `correlationid`
+
+
+Texts = tuple[tuple[str, str], ...]
+"""Headers whose values are texts."""
 
 
 class Attributes(NamedTuple):
@@ -94,6 +100,25 @@ def structured(envelope: Any, outside: Attributes) -> tuple[Attributes, Any]:
         envelope["source"],
         read_correlation(inside.get("correlationid")) or outside.correlation_id,
     ), data
+
+
+def binary_data(envelope: Any) -> bytes | None:
+    """The payload of a structured event that is not JSON; None when it has none, or one that cannot be read."""
+    encoded = envelope.get("data_base64") if isinstance(envelope, dict) else None
+    try:
+        return base64.b64decode(encoded, validate=True) if isinstance(encoded, str) else None
+    except ValueError:
+        return None
+
+
+def enveloped(value: bytes, headers: Texts) -> tuple[bytes, Texts]:
+    """The value and headers of an event in structured mode, of those that it has in binary mode: the same event gives
+    the same bytes."""
+    attributes = {name.removeprefix(PREFIX): text for name, text in headers if name.startswith(PREFIX)}
+    content = dict(headers).get("content-type", "")
+    envelope = attributes | {"datacontenttype": content, "data_base64": base64.b64encode(value).decode()}
+    rest = tuple(one for one in headers if not one[0].startswith(PREFIX) and one[0] != "content-type")
+    return msgspec.json.encode(envelope), (*rest, ("content-type", STRUCTURED))
 
 
 def batch(value: Any) -> list[Any]:

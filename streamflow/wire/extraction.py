@@ -20,6 +20,7 @@ from streamflow.errors import with_remedy
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.decoding import Decoded, Record
 from streamflow.wire.event_time import epoch_ms
+from streamflow.wire.frame import Unframe
 from streamflow.wire.locations import Get, as_whole, at_header, at_path, constant_text, located, record_key, scalar_text
 
 CompileExpression = Callable[[str], Compiled]
@@ -56,7 +57,8 @@ class Refusal(NamedTuple):
 
 class TopicReader:
     """Reads the records of one topic. `specs` are (index, spec) of the events that may be in it, `attributed` the
-    indexes of those that are to carry the attributes of a CloudEvent.
+    indexes of those that are to carry the attributes of a CloudEvent. `unframe` reads values in the frame of a schema
+    registry.
 
     Raises ValueError when a schema or an expression of a spec cannot be compiled."""
 
@@ -65,7 +67,9 @@ class TopicReader:
         specs: Iterable[tuple[int, EventSpec]],
         compile_expression: CompileExpression,
         attributed: frozenset[int] = frozenset(),
+        unframe: Unframe | None = None,
     ) -> None:
+        self._unframe = unframe
         self._by_type: dict[str, list[_Rule]] = {}
         self._by_header: dict[str, dict[bytes, list[_Rule]]] = {}
         self._by_path: dict[str, tuple[Get, dict[tuple[type, Any], list[_Rule]]]] = {}
@@ -94,7 +98,7 @@ class TopicReader:
         """What `record` is: nothing at all when no event of the topic is in it. Never raises for what a record
         holds."""
         try:
-            decoded = Decoded(record)
+            decoded = Decoded(record, unframe=self._unframe)
         except DecodeError as error:
             return [], [Refusal(error.code, error.message)]
         return self._events(decoded, topic_id) if decoded.batch is None else self._parts(decoded, topic_id)
@@ -105,7 +109,7 @@ class TopicReader:
         refusals: list[Refusal] = []
         for number, envelope in enumerate(whole.batch or ()):
             try:
-                found, refused = self._events(Decoded(whole.record, envelope), topic_id)
+                found, refused = self._events(Decoded(whole.record, envelope, self._unframe), topic_id)
             except DecodeError as error:
                 found, refused = [], [Refusal(error.code, error.message)]
             occurrences += [one._replace(part=number, envelope=envelope) for one in found]
@@ -131,7 +135,7 @@ class TopicReader:
         """Which events `record` may be, by what tells them apart alone: its schema, id, time and key may be wrong. All
         of the topic when it cannot be read, or is a batch. Never raises for what a record holds."""
         try:
-            decoded = Decoded(record)
+            decoded = Decoded(record, unframe=self._unframe)
             if decoded.batch is not None:
                 return self.indexes
             return frozenset(rule.spec for rule in self._candidates(decoded) if rule.matches(decoded))
@@ -140,6 +144,8 @@ class TopicReader:
 
     def _candidates(self, decoded: Decoded) -> Sequence[_Rule]:
         rules: list[_Rule] = []
+        if decoded.fault is not None and (decoded.attributes.type is None or self._others):
+            raise decoded.fault  # it may be any of the events
         if self._by_type and decoded.attributes.type is not None:
             rules += self._by_type.get(decoded.attributes.type, ())
         for header, values in self._by_header.items():

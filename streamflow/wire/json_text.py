@@ -16,13 +16,13 @@ import msgspec
 
 from streamflow.engine.depth import deeper, may_be_deeper
 from streamflow.wire.codec import DecodeError
+from streamflow.wire.frame import framed_schema
 
 # arrays and objects within each other; expressions and encoders recurse, and the interpreter allows about 1000
 MAX_DEPTH = 64
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
-_FRAMED_BYTES = 5  # the magic byte 0 and the id of a schema, before the payload
 _FOUND = (
     (b"\x1f\x8b", "bytes compressed with gzip", "Send it uncompressed; Kafka compresses by itself."),
     (b"\xff\xfe", "text in UTF-16", "Encode it as UTF-8."),
@@ -66,13 +66,12 @@ def has_non_finite(value: Any) -> bool:
 def _fault(data: bytes, error: Exception) -> DecodeError:
     if isinstance(error, RecursionError):
         return _too_deep()
-    if data[:1] == b"\0" and len(data) >= _FRAMED_BYTES:
-        schema = int.from_bytes(data[1:_FRAMED_BYTES], "big")
+    if (schema := framed_schema(data)) is not None:
         return DecodeError(
             "schema_registry_format",
             f"The value begins with the magic byte 0 and the schema id {schema}, as serializers of a schema registry "
-            "write it (Avro, Protobuf or JSON Schema), and no registry is asked. Send plain JSON, for example with "
-            "the JsonConverter of Kafka Connect.",
+            "write it (Avro, Protobuf or JSON Schema), and no registry is asked. Set registry.url, or send plain JSON, "
+            "for example with the JsonConverter of Kafka Connect.",
         )
     for start, what, remedy in _FOUND:
         if data.startswith(start):

@@ -50,13 +50,9 @@ def at_path(path: str) -> Get:
     return deep if rest else shallow
 
 
-def record_key(decoded: Decoded) -> str | None:
-    """The record's key as text; None also when it is not UTF-8."""
-    key = decoded.record.key
-    try:
-        return None if key is None else key.decode()
-    except UnicodeDecodeError:
-        return None
+def record_key(decoded: Decoded) -> Any:
+    """The record's key; None also when it is neither text nor framed."""
+    return decoded.key
 
 
 def constant_text(value: str | int | bool) -> str:

@@ -1,7 +1,8 @@
 """JSON Schemas of what strangers write and read: definitions, catalogs, and the records of `runs`. Made from the code,
 so never beside it.
 
-`schemas/` holds them as files; a test compares, and `python -m streamflow.wire.schemas` writes them.
+`schemas/` holds them as files, with the Avro schemas of our records; a test compares, and
+`python -m streamflow.wire.schemas` writes them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import msgspec
 from streamflow.definition.catalog import Catalog, CatalogFile
 from streamflow.definition.model import Definition
 from streamflow.engine.transitions import FACTS, Transition
+from streamflow.wire.avro_schemas import avro_schemas
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -26,6 +28,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "definition.json": _written(Definition, "A definition, as authors write it"),
         "catalog.json": _written(CatalogFile, "The events and operations that definitions may name"),
         "transition.json": _transition(),
+        **avro_schemas(),
     }
 
 
@@ -50,7 +53,7 @@ def _transition() -> dict[str, Any]:
 
 def render(schema: dict[str, Any]) -> str:
     """The text of a schema's file."""
-    return json.dumps(schema, indent=2, sort_keys=True) + "\n"
+    return json.dumps(schema, indent=2, sort_keys="fields" not in schema) + "\n"
 
 
 def write(folder: Path) -> None:

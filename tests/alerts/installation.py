@@ -5,22 +5,30 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Self
+from uuid import uuid4
+
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from streamflow.kafka import admin
 from streamflow.kafka.broker import EmbeddedBroker
-from streamflow.settings import Kafka, Settings, Topics
+from streamflow.kafka.topics import topic_name
+from streamflow.settings import Kafka, Lane, Settings, Tasks, Topics
+from tests.faults.shim import Control
 from tests.integration.forked import Child, fork, streamflow
 from tests.proof.world import Failed, wait
 from tests.servers.process import free_port
 
-ORDER = Path(__file__).parent / "order"
+DEFINITIONS = [Path(__file__).parent / name for name in ("order", "stock")]
 PARTITIONS = 4
 DRAIN_S = 60
 MISSED = 0.01  # of the orders: more is no steady load
@@ -28,11 +36,14 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "engine-1": ("worker", "engine"),
     "engine-2": ("worker", "engine"),
     "ingress": ("worker", "ingress"),
-    "tasks": ("worker", "tasks"),
+    "tasks": ("worker", "tasks", "--lane", "default"),
     "history": ("worker", "history"),
     "sidecar": ("sidecar",),
     "exporter": ("exporter",),
 }
+
+UNSERVED = "unserved"
+"""A lane that no worker serves."""
 
 
 class Loaded(NamedTuple):
@@ -54,14 +65,26 @@ class Loaded(NamedTuple):
 
 
 class Installation:
-    """A context manager; leaving it ends everything. `targets` are the metrics pages by role."""
+    """A context manager; leaving it ends everything. `targets` are the metrics pages by role. Processes of the roles
+    in `shims` load the shim of the faults, with the library `shim`. `options` are further settings."""
 
-    def __init__(self, folder: Path, *, measure_s: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        measure_s: float,
+        shim: Path | None = None,
+        shimmed: Collection[str] = (),
+        options: Mapping[str, str] = {},
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.targets = {role: f"127.0.0.1:{free_port()}" for role in ROLES}
         self._measure_s = measure_s
-        self._processes: dict[str, Child] = {}
+        self._shim = shim
+        self._options = options
+        self.shims = {role: Control(folder / f"{role}.shim", self.state(role)) for role in shimmed}
+        self._processes: dict[str, Child | subprocess.Popen[bytes]] = {}
         self._held = ExitStack()
         self.bootstrap = ""
 
@@ -71,10 +94,11 @@ class Installation:
             self.bootstrap = broker.bootstrap_servers
             held.callback(self._end)
             admin.apply(self._settings())
-            self.command("definitions", "publish", str(ORDER), "--create-topics")
+            for folder in DEFINITIONS:
+                self.command("definitions", "publish", str(folder), "--create-topics")
             for role in ROLES:
                 self.start(role)
-            self._wait_ready()
+            self.wait_ready()
             self._held = held.pop_all()
         return self
 
@@ -87,7 +111,26 @@ class Installation:
         """Starts the process of a role."""
         log = self._log(role)
         log.touch()
-        self._processes[role] = fork(streamflow, self._environment(role), log, list(ROLES[role]))
+        if role not in self.shims:
+            self._processes[role] = fork(streamflow, self._environment(role), log, list(ROLES[role]))
+            return
+        line = [sys.executable, "-m", "streamflow.cli.main", *ROLES[role]]
+        own = self._environment(role) | self.shims[role].environment | {"LD_PRELOAD": str(self._shim)}
+        with log.open("ab") as out:
+            self._processes[role] = subprocess.Popen(line, env=own, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+
+    def stop(self, role: str) -> None:
+        """Ends the process of a role, in order."""
+        process = self._processes.pop(role)
+        process.terminate()
+        process.wait(60)
+
+    def hold(self, role: str) -> None:
+        """Keeps it from running; `go_on` ends that."""
+        self._processes[role].send_signal(signal.SIGSTOP)
+
+    def go_on(self, role: str) -> None:
+        self._processes[role].send_signal(signal.SIGCONT)
 
     def check(self) -> None:
         """Raises Failed when a process has ended by itself."""
@@ -111,6 +154,30 @@ class Installation:
         words += ["--real-calls", "--drain", str(DRAIN_S), "--json"]
         return Load(words, self._environment("load"), self.folder / f"load-{only}")
 
+    def append(self, topic: str, *values: bytes | None, key: bytes = b"key", partition: int = -1) -> None:
+        """Records of a topic, whatever they are; without a partition in that of the key."""
+        producer = Producer({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        for value in values:
+            producer.produce(topic, value, key, partition)
+        assert producer.flush(60) == 0
+
+    def send(self, event: str, topic: str, value: bytes) -> None:
+        """A record that says it is this event, whatever its value is."""
+        producer = Producer({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        said = {"specversion": "1.0", "type": event, "source": "/tests", "id": uuid4().hex}
+        headers: dict[str, str | bytes | None] = {f"ce_{name}": text for name, text in said.items()}
+        producer.produce(topic, value, b"key", headers=headers)
+        assert producer.flush(60) == 0
+
+    def own_topic(self, role: str) -> str:
+        """The full name of one of Streamflow's own topics."""
+        return topic_name(self._settings(), role)
+
+    @cached_property
+    def admin(self) -> AdminClient:
+        """A client for topics."""
+        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+
     # -- what it tells
 
     def exported(self, role: str, name: str, label: str = "") -> float:
@@ -125,13 +192,25 @@ class Installation:
 
     def completed(self) -> float:
         """How many runs have completed."""
-        engines = (role for role in ROLES if role.startswith("engine"))
-        return sum(self.exported(role, "streamflow_runs_ended_total", 'outcome="completed"') for role in engines)
+        return self._sum("streamflow_runs_ended_total", 'outcome="completed"')
+
+    def unclaimed(self) -> float:
+        """How many deliveries no run has taken."""
+        return sum(self._sum("streamflow_deliveries_total", f'outcome="{one}"') for one in ("unclaimed", "expired"))
+
+    def timers(self) -> float:
+        """How many timers have fired."""
+        return self._sum("streamflow_timer_lateness_seconds_count", "")
+
+    def _sum(self, name: str, label: str) -> float:
+        """Of all engine workers."""
+        return sum(self.exported(role, name, label) for role in ROLES if role.startswith("engine"))
 
     def _settings(self) -> Settings:
         return Settings(
             kafka=Kafka(bootstrap_servers=self.bootstrap),
             topics=Topics(partitions=PARTITIONS),
+            tasks=Tasks(lanes={"default": Lane(), UNSERVED: Lane()}),
             state_dir=self.folder / "unused",
         )
 
@@ -144,7 +223,8 @@ class Installation:
         own = {
             "STREAMFLOW_KAFKA__BOOTSTRAP_SERVERS": self.bootstrap,
             "STREAMFLOW_TOPICS__PARTITIONS": str(PARTITIONS),
-            "STREAMFLOW_STATE_DIR": str(self.folder / f"state-{role}"),
+            "STREAMFLOW_STATE_DIR": str(self.state(role)),
+            "STREAMFLOW_TASKS__LANES": json.dumps({"default": {}, UNSERVED: {}}),
             "STREAMFLOW_BROKER_DIR": str(self.folder / "none"),
             "STREAMFLOW_HISTORY__PATH": str(self.folder / "history.sqlite"),
             "STREAMFLOW_SIDECAR__PORT": "0",
@@ -155,12 +235,17 @@ class Installation:
             own["STREAMFLOW_METRICS__LISTEN"] = self.targets[role]
         if role.startswith("engine"):
             own["STREAMFLOW_ENGINE__INSTANCE_ID"] = role
-        return clean | own
+        return clean | own | dict(self._options)
+
+    def state(self, role: str) -> Path:
+        """The folder of its store."""
+        return self.folder / f"state-{role}"
 
     def _log(self, role: str) -> Path:
         return self.folder / f"{role}.log"
 
-    def _wait_ready(self) -> None:
+    def wait_ready(self) -> None:
+        """Returns when every process is at work. Raises Failed."""
         engines = [role for role in ROLES if role.startswith("engine")]
 
         def ready() -> bool:
@@ -178,6 +263,7 @@ class Installation:
 
     def _end(self) -> None:
         for process in self._processes.values():
+            process.send_signal(signal.SIGCONT)
             process.terminate()
         for process in self._processes.values():
             try:

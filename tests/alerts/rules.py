@@ -10,7 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 FOLDER = Path(__file__).parents[2] / "deploy/alerts"
-_WINDOW = re.compile(r"(?<=\[)(\d+)([smh])(?=\])")
+_WINDOW = re.compile(r"(?:(?<=\[)|(?<=offset ))(\d+)([smh])\b")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 METRIC = re.compile(r"\bstreamflow_\w+")
 

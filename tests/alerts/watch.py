@@ -11,13 +11,15 @@ from typing import Any
 from tests.alerts.rules import metrics
 from tests.servers.prometheus import Prometheus
 
-# Metrics that are there only once there is something to tell.
+# Metrics that are there only once there is something to tell, or to expire.
 OF_TROUBLE = frozenset(
     {
         "streamflow_topic_trouble",
         "streamflow_set_aside_total",
         "streamflow_metrics_other_total",
         "streamflow_outbox_stalled",
+        "streamflow_certificate_expires_timestamp_seconds",
+        "streamflow_api_key_expires_timestamp_seconds",
     }
 )
 ANSWERED = 0.95  # of the scrapes of each process

@@ -25,18 +25,26 @@ import asyncio, os, sys
 import uvicorn
 from streamflow.settings import Settings, Sidecar, Topics
 from streamflow.sidecar import app
+from tests.access import MemoryAccess
 from tests.sidecar_log import MemoryLog
+class Access(MemoryAccess):
+    def __init__(self, settings):
+        super().__init__()
+    def wait_loaded(self):
+        return self.directory
+app.AccessTopic = Access
 settings = Settings(topics=Topics(partitions=2), sidecar=Sidecar(port=0, head_s=2, body_s=2, connections=200))
 app.KafkaLog = MemoryLog
 listen = app._listen
 def told(host, port):
     found = listen(host, port)
-    print(found.getsockname()[1], flush=True)
+    print("attacked port", found.getsockname()[1], flush=True)
     return found
 app._listen = told
 asyncio.run(app.serve(settings, asyncio.Event()))
 """
 
+_PORT = "attacked port "
 _ROOM_BYTES = 2 << 30
 APART = """
 import sys
@@ -76,7 +84,11 @@ def sidecar() -> Iterator[tuple[int, int]]:
     """A sidecar's port and process id. Its deadlines are 2 s, and it has at most 200 connections."""
     with program(SIDECAR) as process:
         assert process.stdout is not None
-        yield int(process.stdout.readline()), process.pid
+        port = next((line.removeprefix(_PORT) for line in process.stdout if line.startswith(_PORT)), None)
+        assert port is not None, "the sidecar ended before it listened"
+        # What it logs is read on, or it would stand still once the pipe is full.
+        threading.Thread(target=process.stdout.read, name="sidecar-log", daemon=True).start()
+        yield int(port), process.pid
 
 
 def apart(function: Callable[[int], Seen], *, limit_s: float, growth_bytes: int) -> Callable[[int], Seen]:

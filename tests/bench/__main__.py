@@ -18,7 +18,9 @@ from tests.bench import (
     backlog,
     calls,
     capacity,
+    diagrams,
     expressions,
+    first_token,
     history,
     latency,
     loan,
@@ -44,6 +46,8 @@ PARTS: dict[str, Callable[[Stage], list[Row]]] = {
     "capacity": capacity.measure,
     "history": history.measure,
     "sidecar": sidecar.measure,
+    "first_token": first_token.measure,
+    "diagrams": diagrams.measure,
 }
 
 

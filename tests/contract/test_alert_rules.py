@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import start_server
 from tests.servers import prometheus
-from tests.unit.test_alerts import CASES, FILES, RULES
+from tests.unit.test_alerts import ALSO, CASES, FILES, RULES
 
 
 @pytest.fixture
@@ -34,6 +34,8 @@ def test_alerts_fire_when_they_should_and_only_then(tmp_path: Path, promtool: st
         rules, cases = tmp_path / f"{name}.rules.json", tmp_path / f"{name}.json"  # JSON is YAML
         rules.write_text(json.dumps({"groups": [{"name": name, "rules": [RULES[name]]}]}))
         tests = [a_case(name, trouble, fires=True), a_case(name, well, fires=False)]
+        if (further := ALSO.get(name)) is not None:
+            tests.append(a_case(name, further, fires=True))
         cases.write_text(json.dumps({"rule_files": [str(rules)], "evaluation_interval": "1m", "tests": tests}))
         files.append(str(cases))
     done = subprocess.run([promtool, "test", "rules", *files], capture_output=True, text=True, timeout=110)

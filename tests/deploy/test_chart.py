@@ -151,6 +151,26 @@ def test_a_process_has_the_secrets_of_its_role_alone() -> None:
     assert "signing-key" in files("flow-streamflow-sidecar")
 
 
+# -- the schema registry
+
+
+def test_only_what_asks_the_registry_may_reach_it() -> None:
+    policies = of_kind(OBJECTS["production"], "NetworkPolicy")
+    spec = policies["flow-streamflow-registry"]["spec"]
+    (rule,) = spec["egress"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 8443}]
+    (chosen,) = spec["podSelector"]["matchExpressions"]
+    components = set(chosen["values"])
+    workloads = of_kind(OBJECTS["production"], "Deployment") | of_kind(OBJECTS["production"], "StatefulSet")
+    having = {
+        one["metadata"]["labels"]["app.kubernetes.io/component"]
+        for one in workloads.values()
+        if "registry-password" in str(one["spec"]["template"]["spec"]["volumes"])
+    }
+    assert components == having
+    assert "flow-streamflow-registry" not in of_kind(OBJECTS["minimal"], "NetworkPolicy")
+
+
 # -- the engine
 
 
@@ -177,6 +197,15 @@ def test_history_in_postgresql_is_a_deployment() -> None:
     deployments = of_kind(OBJECTS["production"], "Deployment")
     assert deployments["flow-streamflow-history"]["spec"]["replicas"] == 2
     assert deployments["flow-streamflow-sidecar"]["spec"]["replicas"] == 3
+
+
+# -- the mirror
+
+
+def test_a_mirror_is_there_when_topics_are_mirrored() -> None:
+    assert "flow-streamflow-mirror" in of_kind(OBJECTS["production"], "Deployment")
+    assert "flow-streamflow-mirror" in of_kind(OBJECTS["production"], "PodDisruptionBudget")
+    assert "flow-streamflow-mirror" not in of_kind(OBJECTS["minimal"], "Deployment")
 
 
 # -- scaling and monitoring
@@ -222,6 +251,7 @@ REFUSED = {
     "is not in secrets": ("settings.sidecar.token=file:/run/secrets/streamflow/token",),
     "pattern": ("settings.sidecar.token=env:TOKEN",),
     "autoscaling.prometheus": ("ingress.autoscaling.enabled=true",),
+    "needs settings.registry.url": ("settings.mirror.topics={runs}",),
     "sidecar.ingress.host": ("sidecar.ingress.enabled=true",),
     "engin": ("engin.replicas=2",),
     "state_dir": ("settings.state_dir=/elsewhere",),

@@ -332,7 +332,8 @@ def test_argo_cd_updates_roles_in_their_order(name: str) -> None:
         role = labels["app.kubernetes.io/component"].partition("-")[0] if workload else one["kind"]
         if "helm.sh/hook" not in annotations:
             waves.setdefault(role, set()).add(int(annotations.get(WAVE, "0")))
-    workloads = {"engine": 1, "ingress": 2, "tasks": 2, "history": 2, "sidecar": 3, "exporter": 3, "ScaledObject": 4}
+    workloads = {"engine": 1, "ingress": 2, "tasks": 2, "history": 2, "mirror": 2, "sidecar": 3, "exporter": 3}
+    workloads["ScaledObject"] = 4
     assert waves == {role: {workloads.get(role, 0)} for role in waves}
     assert waves.keys() >= {"engine", "ingress", "tasks", "sidecar"}
     jobs = of_kind(objects, "Job").values()

@@ -11,7 +11,7 @@ from streamflow.settings import Settings
 SECRETS = "/run/secrets/streamflow/"
 """Where the chart mounts secrets."""
 
-ROLES = ("topics", "engine", "ingress", "tasks", "history", "sidecar", "exporter")
+ROLES = ("topics", "engine", "ingress", "tasks", "history", "mirror", "sidecar", "exporter")
 
 # Of the settings: what the chart sets for each process, and what only a process on a desk needs.
 _OURS = {
@@ -20,6 +20,7 @@ _OURS = {
     "History": ("path",),
     "Ingress": ("instance_id",),
     "Metrics": ("listen",),
+    "Mirror": ("instance_id",),
     "Sidecar": ("host", "port"),
     "Tasks": ("instance_id",),
 }
@@ -83,7 +84,7 @@ def schema() -> dict[str, Any]:
         "title": "Values of the chart streamflow",
         **_closed(
             (
-                *("image", "settings", "engine", "ingress", "lanes", "history", "sidecar", "exporter"),
+                *("image", "settings", "engine", "ingress", "lanes", "history", "mirror", "sidecar", "exporter"),
                 *("pods", "networkPolicy", "monitoring", "autoscaling"),
             ),
             **{"global": {"type": "object"}},
@@ -107,6 +108,7 @@ def schema() -> dict[str, Any]:
                 "additionalProperties": lane,
             },
             history=_role(("enabled", "replicas", "disk"), enabled=_FLAG, replicas=_count(1), disk=_DISK),
+            mirror=_role(("replicas",), replicas=_count()),
             sidecar=_role(
                 ("replicas", "ingress"),
                 replicas=_count(1),
@@ -119,10 +121,11 @@ def schema() -> dict[str, Any]:
                 annotations=_MAP, nodeSelector=_MAP, tolerations=_OBJECTS, priorityClassName=_TEXT, zones=_FLAG
             ),
             networkPolicy=_closed(
-                ("enabled", "kafka", "postgresql"),
+                ("enabled", "kafka", "postgresql", "registry"),
                 enabled=_FLAG,
                 kafka=_closed(("to", "ports"), to=_OBJECTS, ports=_PORTS),
                 postgresql=_closed(("to", "ports"), to=_OBJECTS, ports=_PORTS),
+                registry=_closed(("to", "ports"), to=_OBJECTS, ports=_PORTS),
                 metricsFrom=_OBJECTS,
                 sidecarFrom=_OBJECTS,
                 tasksEgress=_OBJECTS,

@@ -52,9 +52,15 @@ class Control:
 
 def load() -> Path:
     """Compiles the shim and has every process that is started from now on load it. Raises CalledProcessError."""
+    library = compiled()
+    os.environ["LD_PRELOAD"] = str(library)
+    return library
+
+
+def compiled() -> Path:
+    """The library that a process is to load (`LD_PRELOAD`). Raises CalledProcessError."""
     library = Path(tempfile.mkdtemp(prefix="streamflow-shim-")) / "shim.so"
     subprocess.run(
         ["gcc", "-O2", "-shared", "-fPIC", "-Wall", "-o", str(library), str(_SOURCE), "-ldl", "-lpthread"], check=True
     )
-    os.environ["LD_PRELOAD"] = str(library)
     return library

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from pathlib import Path
 
+import fastavro
+from google.protobuf import descriptor_pb2, timestamp_pb2
 from ruamel.yaml import YAML
 
 from streamflow.cli import sources
@@ -18,6 +22,7 @@ from streamflow.engine.trace import Trace
 from streamflow.wire.codec import encode_command
 from streamflow.wire.tasks import encode_task
 from streamflow.wire.unclaimed import encode_unclaimed
+from tests.fuzz.targets import AVRO
 
 PROJECT = Path(__file__).parents[2]
 _EVENT = Event(name="a", id="e-1", time_ms=1_700_000_000_000, data={"b": 1, "a": {"d": None, "c": [1.5, "x"]}})
@@ -127,8 +132,26 @@ def _plugins() -> Iterator[bytes]:
         yield json.dumps(registration).encode()
 
 
+def _framed() -> Iterator[bytes]:
+    data = {"id": "a", "n": 5, "x": 1.5, "at": 7, "price": Decimal("1.50"), "kind": "A", "more": {"k": 1}}
+    schema = fastavro.parse_schema(json.loads(AVRO))
+    inner = data | {"parts": []}
+    for node in (inner, data | {"parts": [inner, inner]}):
+        stream = io.BytesIO()
+        fastavro.schemaless_writer(stream, schema, node)
+        yield stream.getvalue()
+    yield b"\0" + descriptor_pb2.DESCRIPTOR.serialized_pb[:400]
+    yield b"\2\2" + timestamp_pb2.DESCRIPTOR.serialized_pb
+
+
 _SEEDS: dict[str, Callable[[], Iterable[bytes]]] = {
     "source-record": lambda: _RECORDS,
+    "framed": _framed,
+    "registered-schema": lambda: (
+        AVRO.encode() + b"\n\n" + next(iter(_framed())),
+        b'["null", {"type": "array", "items": "int"}]\n\n\2\2\2\0',
+        b'{"type": "fixed", "name": "F", "size": 2}\n\nab',
+    ),
     "command": _commands,
     "task": lambda: (encode_task(_TASK), encode_task(CancelTask("r/s/1", "k"))),
     "transition": lambda: (

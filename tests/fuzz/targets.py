@@ -5,11 +5,15 @@ Imported once plainly, by the unit tests that play the corpus, and once instrume
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import msgspec
+from google.protobuf import descriptor_pb2
 
 from streamflow.authoring.draft import Draft
 from streamflow.authoring.operations import Refusal, apply
@@ -28,10 +32,14 @@ from streamflow.importing.workflow import import_workflow
 from streamflow.operations.address import parse_url
 from streamflow.operations.callbacks import read_answer, read_token
 from streamflow.operations.plugin import read_record
+from streamflow.registry.json_schemas import described
+from streamflow.registry.readers import PayloadReader, payload_reader
+from streamflow.registry.registered import RegisteredSchema
 from streamflow.simulation.scenarios import parse_scenarios
 from streamflow.wire.codec import DecodeError, decode_command
 from streamflow.wire.decoding import Record
 from streamflow.wire.extraction import TopicReader
+from streamflow.wire.frame import head
 from streamflow.wire.json_text import read_json
 from streamflow.wire.lane_position import decode_position
 from streamflow.wire.run_log import decode_line
@@ -102,6 +110,48 @@ def _source_record(data: bytes) -> None:
     assert all(isinstance(occurrence, tuple) for occurrence in occurrences)
 
 
+AVRO = """
+{"type": "record", "name": "Node", "fields": [
+  {"name": "id", "type": "string"}, {"name": "n", "type": ["null", "long"]}, {"name": "x", "type": "double"},
+  {"name": "at", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+  {"name": "price", "type": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}},
+  {"name": "kind", "type": {"type": "enum", "name": "Kind", "symbols": ["A", "B"]}},
+  {"name": "parts", "type": {"type": "array", "items": "Node"}},
+  {"name": "more", "type": {"type": "map", "values": "int"}}
+]}
+"""
+_FLAT = AVRO.replace('"items": "Node"', '"items": "float"')
+
+
+@cache
+def _payload_readers() -> tuple[PayloadReader, ...]:
+    """Of Avro within itself and without, and of Protobuf: the schema of schemas."""
+    protobuf = base64.b64encode(descriptor_pb2.DESCRIPTOR.serialized_pb).decode()
+    return (
+        payload_reader(RegisteredSchema(id=1, type="AVRO", text=AVRO)),
+        payload_reader(RegisteredSchema(id=1, type="AVRO", text=_FLAT)),
+        payload_reader(RegisteredSchema(id=1, type="PROTOBUF", text=protobuf)),
+    )
+
+
+def _framed(data: bytes) -> None:
+    """A payload in each format; what is read can be written as JSON."""
+    for reader in _payload_readers():
+        reader.name(head(1) + data)
+        try:
+            msgspec.json.encode(reader.read(head(1) + data))
+        except DecodeError:
+            pass
+
+
+def _registered(data: bytes) -> None:
+    """A schema of a registry, and a payload after an empty line. What can be described can be read with."""
+    text, _, payload = data.partition(b"\n\n")
+    schema = RegisteredSchema(id=1, type="AVRO", text=_text(text))
+    described(schema)
+    payload_reader(schema).read(head(1) + payload)
+
+
 def _definition(data: bytes) -> None:
     check(parse_definition(_text(data)), parse_catalog(_CATALOG))
 
@@ -168,7 +218,9 @@ def _small(data: bytes) -> None:
 
 
 TARGETS: tuple[Target, ...] = (
-    Target(name="source-record", play=_source_record, may_raise=(), share=17),
+    Target(name="source-record", play=_source_record, may_raise=(), share=13),
+    Target(name="framed", play=_framed, may_raise=(), share=4),
+    Target(name="registered-schema", play=_registered, may_raise=_REFUSALS, share=2),
     Target(name="command", play=decode_command, may_raise=(DecodeError,), share=10),
     Target(name="task", play=decode_task, may_raise=(DecodeError,), share=5),
     Target(name="transition", play=_transition, may_raise=(DecodeError,), share=5),
@@ -182,7 +234,7 @@ TARGETS: tuple[Target, ...] = (
     Target(name="log-line", play=decode_line, may_raise=(DecodeError,), share=2),
     Target(name="answer", play=read_answer, may_raise=_REFUSALS, share=5),
     Target(name="short-text", play=_small, may_raise=(), share=10, longest=256),
-    Target(name="expression", play=_expression, may_raise=(DefinitionError, ExpressionError), share=10, longest=512),
+    Target(name="expression", play=_expression, may_raise=(DefinitionError, ExpressionError), share=8, longest=512),
     Target(name="draft", play=_draft, may_raise=(DefinitionError,), share=3),
     Target(name="operations", play=_operations, may_raise=(DefinitionError,), share=3),
     Target(name="definition", play=_definition, may_raise=(DefinitionError,), share=5),

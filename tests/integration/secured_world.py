@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from unittest import mock
 
 import pytest
@@ -23,6 +23,7 @@ from confluent_kafka.admin import (
     AclBindingFilter,
     AclOperation,
     AclPermissionType,
+    NewTopic,
     ResourcePatternType,
     ResourceType,
 )
@@ -30,7 +31,9 @@ from confluent_kafka.admin import (
 from streamflow.cli.main import main
 from streamflow.kafka.node import free_ports
 from streamflow.kafka.rights import Role
+from streamflow.settings.mirror import MirroredTopic
 from tests.integration.forked import Child, fork, streamflow
+from tests.servers.memory_registry import memory_registry
 from tests.servers.secured_kafka import SecuredKafka
 
 PASSWORD = "sesame-open"
@@ -42,8 +45,14 @@ on: [{id: placed, event: order.placed}]
 steps:
   - id: note
     print: {text: "'order ' + run.key"}
-  - id: tell
+  - id: say
     needs: [note]
+    call: {operation: print.line, with: [{name: text, expr: "'an order'"}]}
+  - id: pause
+    needs: [say]
+    delay: {for: 100ms}
+  - id: tell
+    needs: [pause]
     call:
       operation: kafka.emit
       with: [{name: topic, expr: "'letters'"}, {name: text, expr: "'hello'"}]
@@ -74,10 +83,12 @@ USERS_TOPICS = ("orders", "payments", "shipments", "letters")
 
 
 class World:
-    """The secured Kafka, and each role as a user of it."""
+    """The secured Kafka, and each role as a user of it. All topics that may be are mirrored, by the registry at the URL
+    `registry`."""
 
-    def __init__(self, kafka: SecuredKafka, folder: Path) -> None:
+    def __init__(self, kafka: SecuredKafka, folder: Path, registry: str) -> None:
         self.kafka = kafka
+        self.registry = registry
         self.folder = folder
         self.prefix = "secured."
         self.processes: dict[Role, Child] = {}
@@ -99,6 +110,8 @@ class World:
             "STREAMFLOW_ENGINE__CHECKPOINT_IDLE_S": "0.2",
             "STREAMFLOW_LOG_FORMAT": "json",
             "STREAMFLOW_METRICS__MEASURE_S": "1",
+            "STREAMFLOW_REGISTRY__URL": self.registry,
+            "STREAMFLOW_MIRROR__TOPICS": json.dumps(get_args(MirroredTopic)),
             "COLUMNS": "300",
         }
 
@@ -228,7 +241,7 @@ def revoke(kafka: SecuredKafka, one: AclBinding) -> None:
         assert len(future.result(20)) == 1
 
 
-WORKERS = (Role.ENGINE, Role.INGRESS, Role.TASKS, Role.HISTORY)
+WORKERS = (Role.ENGINE, Role.INGRESS, Role.TASKS, Role.HISTORY, Role.MIRROR)
 RUNNING = (*WORKERS, Role.SIDECAR, Role.EXPORTER)
 
 
@@ -281,16 +294,41 @@ def role_words(role: Role) -> list[str]:
 @contextmanager
 def without(world: World, role: Role, name: str, operation: str) -> Iterator[None]:
     """The world in which one right of a role is taken away."""
-    acl = next(
-        one
-        for one in world.acls()
-        if one["principal"] == f"User:streamflow-{role.value}"
-        and one["name"] == name
-        and operation in one["operations"]
-    )
+    acl = next(one for one in rights_of(world, role) if one["name"] == name and operation in one["operations"])
+    with left_out(world, acl, operation):
+        yield
+
+
+def rights_of(world: World, role: Role) -> list[dict[str, Any]]:
+    """What is printed for a role."""
+    return [one for one in world.acls() if one["principal"] == f"User:streamflow-{role.value}"]
+
+
+@contextmanager
+def left_out(world: World, acl: Mapping[str, Any], operation: str) -> Iterator[None]:
+    """The world without one operation of one printed right."""
     one = binding(acl, operation)
     revoke(world.kafka, one)
     try:
         yield
     finally:
         grant(world.kafka, [one])
+
+
+@contextmanager
+def secured_world(folder: Path) -> Iterator[World]:
+    """A broker of its own, on which each role has what is printed for it. The topics are there, and nothing is
+    published."""
+    with SecuredKafka(folder / "secured").running() as kafka, memory_registry() as registry:
+        for role in Role:
+            kafka.add_user(f"streamflow-{role.value}", PASSWORD)
+        (folder / "world").mkdir()
+        made = World(kafka, folder / "world", registry.url)
+        grant(kafka, bindings(made.acls()))
+        for future in kafka.admin.create_topics([NewTopic(name, 1, 1) for name in USERS_TOPICS]).values():
+            future.result(20)
+        try:
+            assert "created" in made.done(Role.PROVISIONER, "topics", "apply")
+            yield made
+        finally:
+            made.stop(*made.processes)

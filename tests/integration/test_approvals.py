@@ -17,7 +17,7 @@ from streamflow.errors import Rejected
 from streamflow.kafka import admin
 from streamflow.kafka.publication import publish, read_log
 from streamflow.ops.promotion import promote, settings_of
-from streamflow.settings import Approvals, Settings
+from streamflow.settings import Approvals, Environment, Settings
 from tests.approvals import FORGERIES, a_key, an_approval, pem, public
 from tests.integration.forked import Forked
 from tests.integration.workers import CATALOG, Bench, bench
@@ -163,7 +163,7 @@ def test_exactly_the_approved_content_is_promoted(
             }
         )
     )
-    approvals = REQUIRED.model_copy(update={"environments": {"prod": prod_file}})
+    approvals = REQUIRED.model_copy(update={"environments": {"prod": Environment(settings=prod_file)}})
     settings = bench.settings.model_copy(update={"approvals": approvals})
     prod = settings_of(settings, "prod")
     admin.apply(prod)

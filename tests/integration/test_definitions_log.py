@@ -23,6 +23,7 @@ from streamflow.kafka.broker import EmbeddedBroker
 from streamflow.kafka.definitions import DefinitionsLog, NameRecord
 from streamflow.kafka.engine_records import fix_limits, skip_commands
 from streamflow.kafka.publication import publish, read_log, retire
+from streamflow.kafka.topic_findings import Finding
 from streamflow.kafka.topics import DEFINITIONS, topic_name
 from streamflow.kafka.topics import topics as wanted_topics
 from streamflow.settings import Limits, Settings
@@ -426,7 +427,7 @@ def compact(settings: Settings) -> None:
     topic = topic_name(settings, DEFINITIONS)
     eager = {"segment.ms": "50", "min.cleanable.dirty.ratio": "0.0", "min.compaction.lag.ms": "0"}
     admin.Admin(settings).alter(
-        [admin.Finding(topic, "breaks", name, value, "", fixable=True) for name, value in eager.items()]
+        [Finding(topic, "breaks", name, value, "", fixable=True) for name, value in eager.items()]
     )
     producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers or "", "linger.ms": 0})
 

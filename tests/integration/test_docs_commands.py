@@ -58,6 +58,7 @@ PAGES = (
 )
 PLAYED_ELSEWHERE = (
     "docs/models.md",  # without a broker, in models/test_commands.py
+    "docs/schemas.md",  # beside a schema registry, in unit/cli/test_catalog_subjects.py
     "docs/secured-cluster.md",  # on a broker with log-ins and ACLs, in test_secured.py
 )
 LOOKS = re.compile(

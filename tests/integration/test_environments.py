@@ -18,7 +18,8 @@ from streamflow.cli.main import main
 from streamflow.cli.processes import Workers, environment
 from streamflow.kafka import admin
 from streamflow.kafka.groups import engine_group, ingress_group
-from streamflow.kafka.serving import group_of, members_of
+from streamflow.kafka.members import members_of
+from streamflow.kafka.serving import group_of
 from streamflow.settings import Settings
 from tests.conftest import eventually, make_settings
 from tests.integration.workers import _headers
@@ -91,7 +92,7 @@ class Installation:
     def clients(self) -> set[str]:
         groups = [engine_group(self.settings), ingress_group(self.settings), group_of(self.settings, "default")]
         found = asyncio.run(members_of(self.settings, groups))
-        return {client for clients in found.values() for client in clients}
+        return {one.client_id for members in found.values() for one in members}
 
 
 def call(settings: Settings, *words: str) -> int:

@@ -15,6 +15,7 @@ from confluent_kafka import Producer
 from streamflow.cli.main import main
 from streamflow.cli.processes import Workers, environment
 from streamflow.kafka import admin
+from streamflow.kafka.topic_findings import Finding
 from streamflow.kafka.topics import topic_name, topics
 from streamflow.ops.reading import Reading
 from streamflow.settings import Settings, Topics
@@ -157,7 +158,7 @@ def test_a_key_is_erased_and_what_remains_is_told(site: Site, streamflow: Run) -
 
     # the changelog, compacted: neither the content nor the key
     state = topic_name(site.settings, "state")
-    eager = [admin.Finding(state, "advice", name, value, "", fixable=True) for name, value in EAGER.items()]
+    eager = [Finding(state, "advice", name, value, "", fixable=True) for name, value in EAGER.items()]
     admin.Admin(site.settings).alter(eager)
     number = iter(range(10_000))
 

@@ -19,33 +19,38 @@ from unittest import mock
 
 import pytest
 import structlog
-from confluent_kafka.admin import NewTopic
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from streamflow.errors import OperationError
 from streamflow.kafka import oauth
 from streamflow.kafka.granted import require_rights
 from streamflow.kafka.rights import Role, rights
 from streamflow.settings import Settings
+from tests.alerts.rules import groups
 from tests.conftest import TEST_ALL, eventually, needs_broker
 from tests.integration.forked import Child, fork, streamflow
+from tests.integration.printed_rights import printed_uses, uses
 from tests.integration.secured_world import (
-    PASSWORD,
+    CATALOG,
+    DEFINITION,
     RUNNING,
     USERS_TOPICS,
     WAYS_IN,
     WORKERS,
     World,
-    bindings,
-    grant,
     kafka_settings,
+    left_out,
+    rights_of,
     role_words,
+    secured_world,
     with_settings,
     without,
 )
 from tests.integration.test_docs_commands import PROJECT, install_command, matches, run, steps_of
 from tests.servers import kafka_tools
 from tests.servers.certificates import Authority
-from tests.servers.secured_kafka import SecuredKafka
+from tests.servers.process import free_port
+from tests.servers.prometheus import Prometheus
 
 pytestmark = [
     pytest.mark.broker,
@@ -59,26 +64,11 @@ ASKED_FIRST = ("IDEMPOTENT_WRITE", "Cluster:LITERAL:kafka-cluster")
 
 
 @pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Each role with what is printed for it."""
     needs_broker()
-    with SecuredKafka(tmp_path_factory.mktemp("secured")).running() as running:
-        for role in Role:
-            running.add_user(f"streamflow-{role.value}", PASSWORD)
-        yield running
-
-
-@pytest.fixture(scope="module")
-def world(kafka: SecuredKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Each role with what is printed for it. The topics are there, and nothing is published."""
-    made = World(kafka, tmp_path_factory.mktemp("world"))
-    grant(kafka, bindings(made.acls()))
-    for future in kafka.admin.create_topics([NewTopic(name, 1, 1) for name in USERS_TOPICS]).values():
-        future.result(20)
-    try:
-        assert "created" in made.done(Role.PROVISIONER, "topics", "apply")
+    with secured_world(tmp_path_factory.mktemp("world")) as made:
         yield made
-    finally:
-        made.stop(*made.processes)
 
 
 @pytest.mark.skipif(not TEST_ALL, reason="two minutes: in make test-full")
@@ -99,10 +89,23 @@ def test_what_is_printed_suffices_for_every_role(world: World) -> None:
     assert {one.user for one in made} == {f"streamflow-{role.value}" for role in Role}
     denied = {one[:4] for one in made if not one.allowed and (one.operation, one.resource) != ASKED_FIRST}
     assert denied == set()
+    # and nothing is printed that is not asked for: the topics were made before
+    unused = printed_uses(world) - uses(world.kafka.decisions(whole=True).so_far())
+    assert unused == set()
 
 
 def prepare(world: World) -> None:
-    """A definition, by who may publish; the topics are made."""
+    """A definition, by who may publish; the topics are made, and have settings that are mended."""
+    small = [ConfigEntry("max.message.bytes", "1000", incremental_operation=AlterConfigOpType.SET)]
+    own = {acl["name"] for acl in world.acls() if acl["principal"] == f"User:streamflow-{Role.PROVISIONER.value}"}
+    made = [
+        ConfigResource(ResourceType.TOPIC, name, incremental_configs=small)
+        for name in sorted(own & world.kafka.admin.list_topics(timeout=60).topics.keys())
+    ]
+    for future in world.kafka.admin.incremental_alter_configs(made).values():
+        future.result(20)
+    mended = world.done(Role.PROVISIONER, "topics", "apply")
+    assert mended.count("max.message.bytes was 1000") == len(made)
     assert "published" in world.done(Role.PUBLISHER, "definitions", "publish", str(world.folder / "order"))
 
 
@@ -114,6 +117,7 @@ def handle_orders(world: World) -> None:
     send(world, "payment.received", "A")
     send(world, "payment.received", "nobody")
     eventually(lambda: world.records("shipments") >= 1, timeout=120, every=0.5)
+    eventually(lambda: world.records(f"{world.prefix}runs.avro") >= 1, timeout=120, every=0.5)
     world.append("orders", f"{world.prefix}tasks.default", f"{world.prefix}commands")
     eventually(lambda: len(letters(world)) == 3, timeout=120, every=1)
 
@@ -139,8 +143,18 @@ def operate(world: World) -> None:
     eventually(lambda: "nobody" in world.done(Role.OPERATOR, "events", "unclaimed"), timeout=120, every=1)
     assert "claimed" in world.done(Role.OPERATOR, "events", "counts")
     assert "already" in world.done(Role.OPERATOR, "definitions", "publish", str(world.folder / "order"))
+    assert "published" in world.done(Role.OPERATOR, "definitions", "publish", str(next_version(world)))
     world.done(Role.OPERATOR, "runs", "erase", "--key", "A", "--why", "request 17", "--yes")
     assert "as wanted" in world.done(Role.PROVISIONER, "topics", "plan")
+
+
+def next_version(world: World) -> Path:
+    """The folder of version 2."""
+    folder = world.folder / "order-2"
+    folder.mkdir()
+    (folder / "definition.yaml").write_text(DEFINITION.replace('version: "1"', 'version: "2"'))
+    (folder / "catalog.yaml").write_text(CATALOG)
+    return folder
 
 
 def use_sidecar(world: World) -> None:
@@ -159,8 +173,8 @@ def use_sidecar(world: World) -> None:
     eventually(lambda: world.says(Role.HISTORY, "history"), timeout=60, every=0.5)
     world.http("/jobs", {"action": "retry", "filter": {}, "reason": "none is parked"})
     assert world.http("/audit")["rows"]
-    # the first user is the last thing: from then on it asks everybody who they are
-    world.http("/users", {"name": "alice", "password": "correct horse battery", "role": "admin"})
+    text = DEFINITION.replace('version: "1"', 'version: "3"')
+    world.http("/definitions/publish", {"definition": text, "catalog": CATALOG})
 
 
 def password_file(world: World) -> list[str]:
@@ -174,7 +188,11 @@ def fall_behind(world: World) -> None:
     """Records that nobody works on are looked at by those who measure lag."""
     world.stop(*WORKERS)
     own = ("commands", "tasks.default", "runs", "unclaimed", "dead-letters", "logs")
-    world.append("orders", "payments", *(world.prefix + name for name in own))
+    behind = {"orders", "payments", *(world.prefix + name for name in own)}
+    world.append(*sorted(behind))
+    eventually(lambda: {row["topic"] for row in world.http("/lag")["rows"] if row["records"]} >= behind, 60, 1)
+    # the first user is the last thing: from then on it asks everybody who they are
+    world.http("/users", {"name": "alice", "password": "correct horse battery", "role": "admin"})
     world.done(Role.OPERATOR, "access", "users", "add", "oscar", "--role", "operator", *password_file(world))
     world.done(Role.OPERATOR, "audit", "list")
     eventually(lambda: "orders" in world.done(Role.OPERATOR, "--json", "lag"), timeout=30, every=1)
@@ -187,6 +205,24 @@ def test_both_clients_get_in_by_each_way(world: World, way: str) -> None:
     code, text = world.run(environment, "--json", "lag")
 
     assert code == 0, text
+
+
+@pytest.mark.skipif(not TEST_ALL, reason="needs Prometheus: in make test-full")
+def test_a_certificate_that_expires_soon_is_told(world: World, tmp_path: Path) -> None:
+    """By the shipped rule, on a live Prometheus and with a shorter wait: the certificates here are good for five
+    days."""
+    page, log = f"127.0.0.1:{free_port()}", tmp_path / "exporter.log"
+    own = with_settings(world, kafka_settings(world, "mtls", "exporter"), "exporter")
+    log.touch()
+    exporter = fork(streamflow, dict(os.environ) | own, log, ["exporter", "--listen", page])
+    fired = 'ALERTS{alertname="StreamflowCertificateExpires",alertstate="firing"}'
+    try:
+        with Prometheus(tmp_path / "prometheus", groups(3600), {"exporter": page}, 1.0) as prometheus:
+            (alert,) = eventually(lambda: prometheus.query(fired), timeout=90, every=0.5)
+    finally:
+        exporter.terminate()
+        exporter.wait(30)
+    assert (alert.labels["job"], alert.labels["certificate"]) == ("exporter", "kafka.ssl_certificate")
 
 
 MISTAKES = {
@@ -306,7 +342,8 @@ def test_a_right_that_is_missing_at_the_start_is_named_with_its_resource(world: 
     each = startable(world, role)
     chosen = each if TEST_ALL else [each[0], each[-1]]
     for kind, name, operation in chosen:
-        with without(world, role, name, operation):
+        acl = next(one for one in rights_of(world, role) if (one["resource"], one["name"]) == (kind, name))
+        with left_out(world, acl, operation):
             eventually(lambda: lacking(world, role), timeout=20, every=0.3)  # until the broker has heard of it
             code, text = world.run(world.environment(role.value), *role_words(role))
             assert code == 4, text
@@ -347,6 +384,7 @@ def test_every_kind_of_worker_runs_by_each_way(world: World, way: str) -> None:
         Role.INGRESS: "versions_taken",
         Role.TASKS: "lane_assigned",
         Role.HISTORY: "history_",
+        Role.MIRROR: "mirror_started",
     }
     for role in WORKERS:
         world.log(role).unlink(missing_ok=True)

@@ -175,9 +175,13 @@ def asking() -> Iterator[Asked]:
 
 
 @contextlib.contextmanager
-def sidecar(folder: Path, environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A sidecar's process and its address, while the block lasts."""
+def sidecar(
+    folder: Path, environment: dict[str, str], *, descriptors: int | None = None
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A sidecar's process and its address, while the block lasts. It may open so many file descriptors."""
     command = [sys.executable, "-m", "streamflow.cli.main", "sidecar", "--parent", str(os.getpid())]
+    if descriptors is not None:
+        command = ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh", *command]
     file = folder / "sidecar.log"
     with file.open("wb") as log:
         process = subprocess.Popen(
@@ -190,7 +194,7 @@ def sidecar(folder: Path, environment: dict[str, str]) -> Iterator[tuple[subproc
 
     def listening() -> str:
         assert process.poll() is None, file.read_text()
-        found = re.search(r'"url": "(http://[^"]+)"', file.read_text())
+        found = re.search(r'"url": "(http://[^"/]+)"', file.read_text())
         return found[1] if found else ""
 
     try:

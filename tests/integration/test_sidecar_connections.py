@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from streamflow.history.reader import HistoryReader
 from streamflow.settings import Settings, Topics
 from streamflow.sidecar.app import create_app
-from streamflow.sidecar.connections import HEAD_BYTES, ConnectionLimits, protocol
+from streamflow.sidecar.connections import HEAD_BYTES, ConnectionLimits, protocols
 from streamflow.sidecar.guard import GuardLimits
 from tests.access import MemoryAccess
 from tests.sidecar_log import MemoryLog
@@ -36,7 +36,12 @@ def port() -> Iterator[int]:
     app.user_middleware[0].kwargs["limits"] = GuardLimits(body_bytes=100_000, body_s=LIMITS.body_s, requests=5)
     listening = socket.create_server(("127.0.0.1", 0), backlog=512)
     config = uvicorn.Config(
-        app, http=protocol(LIMITS), ws="none", log_config=None, h11_max_incomplete_event_size=HEAD_BYTES, lifespan="off"
+        app,
+        http=protocols(LIMITS)[0],
+        ws="none",
+        log_config=None,
+        h11_max_incomplete_event_size=HEAD_BYTES,
+        lifespan="off",
     )
     server = uvicorn.Server(config)
     serving = threading.Thread(target=server.run, args=([listening],))

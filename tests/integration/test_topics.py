@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 from streamflow.cli.main import main
 from streamflow.errors import OperationError
 from streamflow.kafka import admin
+from streamflow.kafka.topic_findings import Finding
 from streamflow.kafka.topics import lane_topic_name, topic_name, topics
 from streamflow.ops.waiting import Head
 from streamflow.settings import Kafka, Lane, Limits, Settings, Tasks, Topics
@@ -237,7 +238,7 @@ def test_a_broker_that_is_not_there_is_named_as_the_cause(tmp_path: Path) -> Non
 
 
 def alter(settings: Settings, role: str, name: str, value: str) -> None:
-    finding = admin.Finding(topic_name(settings, role), "breaks", name, value, "", fixable=True)
+    finding = Finding(topic_name(settings, role), "breaks", name, value, "", fixable=True)
     admin.Admin(settings).alter([finding])
     # a broker with much to do shows it later
     eventually(lambda: admin.Admin(settings).describe([finding.topic])[finding.topic].config[name] == value)

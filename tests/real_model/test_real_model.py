@@ -21,9 +21,9 @@ from streamflow.models.openai_compatible import OpenAICompatible
 from streamflow.models.protocol import Limits, Stop, StopReason, Text, Usage
 from streamflow.models.transport import endpoint_url
 from streamflow.settings import Settings
+from tests.real_model import VARIABLE
 from tests.scripted_model.client import ECHO, collected
 
-VARIABLE = "STREAMFLOW_TEST_MODEL"
 URL = os.environ.get(VARIABLE, "")
 
 pytestmark = [

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable
 
 from streamflow.kafka.jars import say
-from tests.servers import browser, jetstream, keycloak, openid, postgresql, prometheus, redis, s3proxy
+from tests.servers import apicurio, browser, jetstream, keycloak, openid, postgresql, prometheus, redis, s3proxy
 from tests.servers.process import ServerMissing
 
 _SYSTEM: dict[str, Callable[[], object]] = {
@@ -34,7 +34,8 @@ def install(progress: Callable[[str], None] = say) -> list[str]:
             left.append(
                 f"{package} is missing. Install it, with Debian's or Ubuntu's packages: apt-get install {package}."
             )
-    for fetch in (s3proxy.fetch, openid.fetch, *((keycloak.fetch,) if keycloak.is_wanted() else ())):
+    keycloak_fetch = (keycloak.fetch,) if keycloak.is_wanted() else ()
+    for fetch in (s3proxy.fetch, openid.fetch, apicurio.fetch, *keycloak_fetch):
         try:
             fetch(progress)
         except ServerMissing as error:

@@ -74,9 +74,9 @@ class SecuredKafka:
         for future in self.admin.alter_user_scram_credentials([wanted]).values():
             future.result(10)
 
-    def decisions(self) -> Decisions:
-        """What the authorizer decides from now on."""
-        return Decisions(self.broker.log_file)
+    def decisions(self, *, whole: bool = False) -> Decisions:
+        """What the authorizer decides from now on, or has decided since the broker was made."""
+        return Decisions(self.broker.log_file, whole=whole)
 
     @contextmanager
     def running(self) -> Iterator[SecuredKafka]:
@@ -186,11 +186,11 @@ _DECISION = re.compile(
 
 
 class Decisions:
-    """What the authorizer has written since this was made."""
+    """What the authorizer has written since this was made, or in the `whole` log."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, *, whole: bool = False) -> None:
         self._log = log
-        self._begin = log.stat().st_size
+        self._begin = 0 if whole else log.stat().st_size
 
     def so_far(self) -> list[Decision]:
         with self._log.open("rb") as file:

@@ -23,6 +23,7 @@ EXPORTED = {metric.family + suffix: metric for metric in METRICS for suffix in S
 ENDED = 'streamflow_runs_ended_total{definition="orders",outcome="%s"}'
 LAG = '{group="engine",topic="commands",partition="0"}'
 MEASURED = "streamflow_exporter_measured_timestamp_seconds"
+EXPIRES = 'streamflow_certificate_expires_timestamp_seconds{job="engine",certificate="kafka.ssl_certificate"}'
 # by alert: series in which it fires, and in which it is silent; a sample each minute
 CASES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "StreamflowSuccessRateLow": (
@@ -123,10 +124,27 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         {'streamflow_set_aside_total{reason="engine_fault"}': "0+1x100"},
         {'streamflow_set_aside_total{reason="skipped"}': "0+1x100"},
     ),
+    "StreamflowCertificateExpires": (  # promtool's clock begins at 0, so the case ends after 6000 s
+        {EXPIRES: f"{6000 + 13 * 86400}x100"},
+        {EXPIRES: f"{6000 + 15 * 86400}x100"},
+    ),
+    "StreamflowApiKeyExpires": (
+        {'streamflow_api_key_expires_timestamp_seconds{api_key="sfk_1"}': "60x100"},
+        {'streamflow_api_key_expires_timestamp_seconds{api_key="sfk_1"}': f"{6000 + 8 * 86400}x100"},
+    ),
     "StreamflowLabelsOverBound": (
         {'streamflow_metrics_other_total{label="topic"}': "0+1x100"},
         {'streamflow_metrics_other_total{label="topic"}': "5x100"},
     ),
+}
+
+
+# by alert: further series in which it fires
+ALSO: dict[str, dict[str, str]] = {
+    # nothing was ever committed in the partition
+    "StreamflowNoProgress": {f"streamflow_consumer_lag_seconds{LAG}": "0+60x100"},
+    # a counter is there from its first command on
+    "StreamflowCommandsSetAside": {'streamflow_set_aside_total{reason="engine_fault"}': "_x95 1x5"},
 }
 
 

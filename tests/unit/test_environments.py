@@ -95,7 +95,7 @@ def test_client_ids_name_the_environment() -> None:
         assert client_name(settings, client_role("default", "w1")) == f"streamflow-{name}-tasks-default-w1"
         assert confluent_config(settings, "x")["client.id"] == f"streamflow-{name}-x"
         assert aiokafka_config(settings, "x")["client_id"] == f"streamflow-{name}-x"
-        assert client_id(settings, ["4", "3"]) == f"streamflow-{name}-engine;3;4"
+        assert client_id(settings, ["4", "3"]).startswith(f"streamflow-{name}-engine;3;4;")
 
 
 def test_a_record_of_the_operation_kafka_emit_names_the_environment() -> None:

@@ -72,6 +72,12 @@ class Builder:
         """The steps of the whole process."""
         self._block(block, (Exit(need=None, known=frozenset(), reason=self.reason),))
 
+    def resume(self, nodes: Sequence[Node], block: Sequence[Node], entries: tuple[Exit, ...]) -> Exits:
+        """The steps of `block`, which goes on from `entries` in a draft with the steps `nodes`; the ways on."""
+        self._nodes = {node.id: node for node in nodes}
+        self._awaited = {event.name for node in nodes if isinstance(node, Await) for event in node.events}
+        return self._block(block, entries)
+
     def _block(self, block: Sequence[Node], entries: tuple[Exit, ...]) -> Exits:
         ways, other = entries, tuple[Exit, ...]()
         for node in block:

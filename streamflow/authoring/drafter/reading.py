@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from streamflow.authoring.drafter.actions import ENDLESS, Actions, without_phrase
@@ -45,6 +46,7 @@ class Reader:
         self._base: Block = self.root  # where a new sentence goes on
         self._cursors: list[Block] = [self.root]  # where the next action goes
         self._nodes: list[Node] = []  # those with outcomes, in the order of the text
+        self._before: list[Node] = []  # those of a draft that is edited
         self._homes: dict[int, Block] = {}  # by id of the node: the block that it is in
         self._known: dict[int, frozenset[str]] = {id(self.root): frozenset()}  # by block: steps done before it begins
         self._opened: _Opened | None = None
@@ -52,6 +54,13 @@ class Reader:
         self._trigger = fields_of("trigger", entry.spec.schema_, entry.stems)
         self.known = entry.stems | around
         self.actions = Actions(vocabulary, notes, self._new_id, entry.name, entry.stems)
+
+    def resume(self, nodes: Sequence[Node], done: frozenset[str], taken: Iterable[str]) -> None:
+        """What is read goes on in a draft with the steps `nodes`, at a place where those in `done` are done. `taken`
+        are the ids that there are."""
+        self._before = list(nodes)
+        self._known[id(self.root)] = done
+        self._ids.update(taken)
 
     def absent(self, absence: Absence) -> None:
         """The process begins with a wait for what does not come; what follows is done after its limit."""
@@ -176,7 +185,7 @@ class Reader:
         asked = self.notes.blocking
         bare, limit = without_limit(clause.tokens)
         for node in reversed(self._nodes):
-            outcomes = self._outcomes(node, bare)
+            outcomes = self.outcomes(node, bare)
             if outcomes:
                 if clause.kind == "unless":
                     outcomes = outcomes_of(node) - outcomes
@@ -191,8 +200,8 @@ class Reader:
             self._refuse(clause.tokens)
         return None
 
-    def _outcomes(self, node: Node, tokens: Tokens) -> frozenset[str] | None:
-        """The outcomes of `node` that a phrase names."""
+    def outcomes(self, node: Node, tokens: Tokens) -> frozenset[str] | None:
+        """The outcomes of `node` that a phrase names; None if it names none."""
         if isinstance(node, Ask):
             who = frozenset(one for name in node.who for one in stems_of(name))
             return answer_of(tokens, self.known | who)
@@ -353,7 +362,8 @@ class Reader:
     def _fields(self) -> list[Field]:
         """The fields that may be read where the next action stands, the newest first."""
         known = self._known_at(self._cursors[0])
-        return [*fields_of_steps([node for node in reversed(self._nodes) if node.id in known]), *self._trigger]
+        nodes = [*self._before, *self._nodes]
+        return [*fields_of_steps([node for node in reversed(nodes) if node.id in known]), *self._trigger]
 
     def _new_id(self, text: str) -> str:
         plain = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:50] or "step"

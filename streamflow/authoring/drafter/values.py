@@ -49,6 +49,13 @@ def fill(node: Do, known: Known, notes: Notes) -> Filled:
     return _Filling(node, known, notes).run()
 
 
+def said_value(node: Do, name: str, tokens: list[Token], known: Known, notes: Notes) -> str | None:
+    """The expression for what was said of one field of `node`; None, with a question in `notes`, if it is none."""
+    filling = _Filling(node, known, notes)
+    shape = filling.shape.get("properties", {}).get(name)
+    return filling.said(name, shape, tokens) if shape is not None else None
+
+
 class _Filling:
     def __init__(self, node: Do, known: Known, notes: Notes) -> None:
         self.node, self.known, self.notes = node, known, notes
@@ -71,7 +78,7 @@ class _Filling:
 
     def _value(self, name: str, shape: Shape, *, required: bool) -> str | None:
         if name in self.node.given:
-            return self._said(name, shape, self.node.given[name])
+            return self.said(name, shape, self.node.given[name])
         if self.node.constant is not None and self.node.constant[0] == name:
             return quoted(self.node.constant[1])
         fixed = self._fixed(name, shape)
@@ -138,7 +145,8 @@ class _Filling:
 
     # -- what was said
 
-    def _said(self, name: str, shape: Shape, tokens: list[Token]) -> str | None:
+    def said(self, name: str, shape: Shape, tokens: list[Token]) -> str | None:
+        """The expression for `tokens`, which were said of the field `name`; None after a question."""
         expr = self._expression(shape, tokens)
         if expr is None:
             expr = self._of_same_name(name, shape, tokens) or self._described(name, shape, tokens)

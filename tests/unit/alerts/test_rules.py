@@ -12,8 +12,8 @@ def test_as_they_are_shipped() -> None:
     found = {rule["alert"]: rule for group in rules.groups() for rule in group["rules"]}
     assert found.keys() == RULES.keys()
     for name, rule in found.items():
-        milliseconds = re.sub(r"(?<=\[)(\d+)m(?=\])", lambda at: f"{int(at[1]) * 60_000}ms", RULES[name]["expr"])
-        milliseconds = re.sub(r"(?<=\[)(\d+)h(?=\])", lambda at: f"{int(at[1]) * 3_600_000}ms", milliseconds)
+        milliseconds = re.sub(r"(?<=\[|\s)(\d+)m\b", lambda at: f"{int(at[1]) * 60_000}ms", RULES[name]["expr"])
+        milliseconds = re.sub(r"(?<=\[)(\d+)h\b", lambda at: f"{int(at[1]) * 3_600_000}ms", milliseconds)
         assert rule["expr"] == milliseconds
         assert rule["labels"] == RULES[name]["labels"]
 
@@ -26,6 +26,7 @@ def test_windows_and_waits_are_divided_and_limits_are_not() -> None:
     assert burn["for"] == "15000ms"
     assert found["StreamflowDeadLetters"]["for"] == "0ms"
     assert "> 60\n" in found["StreamflowLagHigh"]["expr"]
+    assert "offset 10000ms" in found["StreamflowCommandsSetAside"]["expr"]
 
 
 def test_every_alert_asks_for_metrics() -> None:

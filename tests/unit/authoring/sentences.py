@@ -88,12 +88,13 @@ def judged(case: Case) -> Judged:
     reasons = errors or [
         f"story {number}: {difference}"
         for number, story in enumerate(case.stories, 1)
-        for difference in _differences(story, definition, known)
+        for difference in differences(story, definition, known)
     ]
     return Judged("wrong" if reasons else "right", tuple(reasons), drafted)
 
 
-def _differences(story: Story, definition: Definition, known: Catalog) -> list[str]:
+def differences(story: Story, definition: Definition, known: Catalog) -> list[str]:
+    """What comes of a story otherwise than it says."""
     asked = [step.id for step in definition.steps if step.approval is not None]
     played: Played | None = None
     actions: list[dict[str, Any]] = []

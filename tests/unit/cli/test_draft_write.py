@@ -96,6 +96,26 @@ def test_the_catalog_that_is_there_stays(folder: Path, capsys: pytest.CaptureFix
     assert not (folder / "mine/definition.yaml").exists()
 
 
+def test_an_edit_is_written_when_it_is_clear(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["draft", "write", PAYMENT, "--out", "payment"]) == 0
+    before = Path("payment/definition.yaml").read_text()
+    capsys.readouterr()
+
+    assert main(["draft", "edit", "payment", "give the analyst 2 hours", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert [one["op"] for one in facts["operations"]] == ["set_field"]
+    assert facts["written"] is None
+    assert Path("payment/definition.yaml").read_text() == before
+    assert main(["draft", "edit", "payment", "give the analyst 2 hours", "--write"]) == 0
+    assert Path("payment/definition.yaml").read_text() == before.replace("within: 30m", "within: 2h")
+    capsys.readouterr()
+    assert main(["draft", "edit", "payment", "after block also call debug.echo with value 'x'", "--json"]) == 0
+    assert "operation: debug.echo" in json.loads(capsys.readouterr().out)["text"]
+    assert main(["draft", "edit", "payment", "give the analyst more time", "--write"]) == 2
+    assert "How long is the limit" in capsys.readouterr().out
+    assert Path("payment/definition.yaml").read_text() == before.replace("within: 30m", "within: 2h")
+
+
 def test_a_place_that_cannot_be_written_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "file").write_text("")
 

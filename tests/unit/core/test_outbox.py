@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from streamflow.core import outbox as module
-from streamflow.core.outbox import PREFIX, Entry, Outbox, unsent_of, usable_topic
+from streamflow.core.outbox import PREFIX, Entry, Outbox, Written, unsent_of, usable_topic
 from streamflow.engine.effects import PublishEvent
 from streamflow.engine.trace import Trace
 from streamflow.errors import Rejected
 from streamflow.ids import partition_of
 from streamflow.simulation.store import MemoryStore
+from streamflow.wire.codec import DecodeError
 from streamflow.wire.transitions import encode_event
 
 
@@ -171,3 +172,37 @@ def test_an_event_without_a_usable_topic_is_set_apart_with_the_reason(topic: str
     with pytest.raises(Rejected) as caught:
         usable_topic("order.shipped", topic, own=own)
     assert (caught.value.code, caught.value.message) == (code, entry.problem)
+
+
+def test_an_event_with_a_schema_is_sent_as_it_is_written_and_kept_as_json() -> None:
+    def write(payload: bytes) -> bytes:
+        return b"\0\0\0\0\7" + payload.upper()
+
+    written = Written(write, (("content-type", "application/avro"), ("ce_dataschema", "http://r/7")))
+    store = MemoryStore()
+    outbox = Outbox(store, topic_of, 0.0, lambda event: written)
+    outbox.add(0, 0, unsent_of(an_event()), 0.0)
+
+    (entry,) = batch_of(outbox)
+    key, value, headers = entry.record()
+    assert (key, value) == (entry.plain()[0], b'\0\0\0\0\7{"N":0}')
+    assert dict(headers)["content-type"] == b"application/avro"
+    assert dict(headers)["ce_dataschema"] == b"http://r/7"
+    assert len(dict(headers)) == len(headers)
+    assert entry.plain()[1] == b'{"n":0}'
+    store.write(outbox.capture())
+    (heir,) = batch_of(Outbox(store, topic_of, 0.0, lambda event: written))
+    assert heir.record() == entry.record()
+    (plain,) = batch_of(Outbox(store, topic_of, 0.0))
+    assert plain.record() == entry.plain()
+
+
+def test_an_event_that_cannot_be_written_has_no_topic_and_says_why() -> None:
+    def refuse(payload: bytes) -> bytes:
+        raise DecodeError("schema_encode_failed", "It does not fit.")
+
+    outbox = Outbox(MemoryStore(), topic_of, 0.0, lambda event: Written(refuse, ()))
+    outbox.add(0, 0, unsent_of(an_event()), 0.0)
+
+    assert batch_of(outbox) == []
+    assert [entry.problem for entry in outbox.unbound()] == ["It does not fit."]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from itertools import count
 from typing import Any
 
@@ -61,6 +62,9 @@ class Collected:
         self.seen.setdefault("decision_seconds", []).append(seconds)
 
     def forget(self, **labels: str) -> None: ...
+
+    def together(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def sample(self, take: Callable[[], None]) -> Callable[[], None]:
         return lambda: None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamflow.kafka.admin import Finding
+from streamflow.kafka.topic_findings import Finding
 
 MISSING = Finding("sf.audit", "missing", "topic", "1 partition(s), delete", "", fixable=True)
 BREAKS = Finding("sf.runs", "breaks", "retention.ms", "3600000", "60000", fixable=True)

@@ -7,9 +7,13 @@ import pytest
 from streamflow.cli.topics_acls import command, merged
 from streamflow.kafka.rights import Resource, Right, Role, UsersTopics, own_topics, rights
 from streamflow.kafka.topics import topics
-from streamflow.settings import Lane, Settings, Tasks, Topics
+from streamflow.settings import Lane, Mirror, Settings, Tasks, Topics
 
-SETTINGS = Settings(topics=Topics(prefix="flow."), tasks=Tasks(lanes={"default": Lane(), "slow": Lane()}))
+SETTINGS = Settings(
+    topics=Topics(prefix="flow."),
+    tasks=Tasks(lanes={"default": Lane(), "slow": Lane()}),
+    mirror=Mirror(topics=["runs", "dead-letters"]),
+)
 USERS = UsersTopics(read=frozenset({"orders"}), written=frozenset({"shipments"}))
 
 
@@ -68,11 +72,12 @@ def test_a_worker_of_one_lane_needs_no_other() -> None:
     assert "flow.tasks.default" in {one.name for one in rights(SETTINGS, Role.TASKS)}
 
 
-def test_only_the_engine_has_transactional_ids_by_their_beginning() -> None:
+def test_only_engine_and_mirror_have_transactional_ids_by_their_beginning() -> None:
     prefixed = [one for role in Role for one in rights(SETTINGS, role, USERS) if one.prefixed]
 
     assert [(one.role, one.resource, one.name) for one in prefixed] == [
-        (Role.ENGINE, Resource.TRANSACTIONAL_ID, "flow.engine-")
+        (Role.ENGINE, Resource.TRANSACTIONAL_ID, "flow.engine-"),
+        (Role.MIRROR, Resource.TRANSACTIONAL_ID, "flow.mirror-"),
     ]
 
 
@@ -82,8 +87,8 @@ def test_roles_that_are_one_user_have_each_right_once() -> None:
     assert len({(one.resource, one.name, one.prefixed) for _, one in found}) == len(found)
     commands = next(one for _, one in found if one.name == "flow.commands")
     assert set(commands.operations) == {
-        *("READ", "WRITE", "DESCRIBE_CONFIGS", "CREATE", "DESCRIBE", "ALTER_CONFIGS"),
-    } - {"DESCRIBE"}
+        *("READ", "WRITE", "CREATE", "ALTER_CONFIGS"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -115,3 +120,12 @@ def test_the_command_is_that_of_kafka(right: Right, expected: str) -> None:
         "kafka-acls --bootstrap-server k:9093 --command-config admin.properties --add --allow-principal "
         f"'User:CN=flow engine' {expected}"
     )
+
+
+def test_a_mirror_has_rights_on_what_is_mirrored_alone() -> None:
+    assert operations(Role.MIRROR, "flow.runs") == ("READ", "DESCRIBE_CONFIGS")
+    assert operations(Role.MIRROR, "flow.runs.avro") == ("WRITE", "DESCRIBE_CONFIGS")
+    assert operations(Role.MIRROR, "flow.commands") == ()
+    assert operations(Role.OPERATOR, "flow.runs.avro") == ("READ", "DESCRIBE_CONFIGS")
+    assert operations(Role.MIRROR, "flow.mirror-") == ("WRITE",)
+    assert rights(SETTINGS.model_copy(update={"mirror": Mirror()}), Role.MIRROR) == []

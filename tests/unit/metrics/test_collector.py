@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.exposition import generate_latest
@@ -145,6 +147,29 @@ def test_gauges_of_what_is_gone_are_dropped() -> None:
     assert list(found["streamflow_store_bytes"]) == [("files", "1")]
     metrics.gauge("parked_runs", 5, partition="0")
     assert exposed(metrics)["streamflow_parked_runs"] == {("0",): 5, ("1",): 1}
+
+
+def test_a_scrape_has_all_that_belongs_together_or_none() -> None:
+    metrics = ProcessMetrics(Process.EXPORTER)
+    pages: list[dict[str, dict[tuple[str, ...], float]]] = []
+    begun = threading.Event()
+
+    def scrape() -> None:
+        begun.set()
+        pages.append(exposed(metrics))
+
+    scraping = threading.Thread(target=scrape)
+    with metrics.together():
+        metrics.gauge("consumer_lag_seconds", 7, group="g", topic="t", partition="0")
+        scraping.start()
+        assert begun.wait(10)
+        scraping.join(0.2)
+        assert scraping.is_alive(), "a scrape did not wait for the rest of the measurement"
+        metrics.gauge("exporter_measured_timestamp_seconds", 1000)
+    scraping.join(10)
+    (page,) = pages
+    assert page["streamflow_consumer_lag_seconds"] == {("g", "0", "t"): 7}
+    assert page["streamflow_exporter_measured_timestamp_seconds"] == {(): 1000}
 
 
 def test_samples_are_taken_at_a_scrape_until_they_end() -> None:

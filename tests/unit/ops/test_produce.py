@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
-from streamflow.definition.catalog import EventSpec
+from streamflow.definition.catalog import Binding, BoundSchema, EventSpec
 from streamflow.definition.expression import compile_expression
 from streamflow.errors import Rejected
-from streamflow.ops.produce import Outgoing, event_of
+from streamflow.ops.produce import Outgoing, event_of, with_schema
+from streamflow.registry.event_writers import EventWriters
+from streamflow.registry.readers import payload_reader
+from streamflow.registry.registered import RegisteredSchema
 from streamflow.wire.decoding import Record
 from streamflow.wire.event_record import at_path
 from streamflow.wire.extraction import Occurrence, TopicReader
@@ -105,3 +108,20 @@ def test_a_path_that_leads_nowhere_is_nothing() -> None:
     assert at_path({"a": {"b": 1}}, "a.b") == 1
     assert at_path({"a": 1}, "a.b") is None
     assert at_path([], "a") is None
+
+
+def test_an_event_that_is_bound_to_a_subject_is_written_with_its_schema() -> None:
+    text = '{"type": "record", "name": "Order", "fields": [{"name": "total", "type": "long"}]}'
+    schema = BoundSchema(subject="orders-value", version=1, id=7, type="AVRO", text=text, uri="http://r/schemas/ids/7")
+    written = EventWriters().of("order.placed", Binding(topics=["orders"], written=schema))
+
+    record = with_schema(event_of(spec(), {"total": 5}, "A-1"), written)
+
+    unframe = payload_reader(RegisteredSchema(id=7, type="AVRO", text=text))
+    found, refusals = TopicReader([(0, spec())], compile_expression, unframe=unframe).read(
+        Record("orders", 0, 7, 5, record.key, record.value, record.headers), "id"
+    )
+    assert not refusals
+    assert found[0].event.data == {"total": 5}
+    assert dict(record.headers)["content-type"] == b"application/avro"
+    assert dict(record.headers)["ce_dataschema"] == b"http://r/schemas/ids/7"

@@ -14,6 +14,7 @@ from streamflow.history.reader import HistoryReader
 from streamflow.settings import History, Settings, Sidecar, Tasks, Topics
 from streamflow.sidecar.app import create_app
 from streamflow.sidecar.callbacks import Answered, Contracts
+from streamflow.sidecar.event_streams import Streams
 from streamflow.sidecar.job_runner import JobRunner
 from streamflow.sidecar.state import State
 from tests.access import MemoryAccess
@@ -53,6 +54,7 @@ def client(app: FastAPI, settings: Settings, log: MemoryLog) -> TestClient:
         app.state.streamflow.identity,
         HistoryReader(settings),
         JobRunner(log, lambda _job, _target: None),
+        Streams(total=100, each=20),
     )
     app.state.answered, app.state.contracts = Answered(), Contracts()
     return TestClient(app, base_url="http://localhost/api/v1", raise_server_exceptions=False)

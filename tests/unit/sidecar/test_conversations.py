@@ -122,6 +122,41 @@ def test_operations_are_accepted_one_by_one(talk: TestClient) -> None:
     assert told["proposal"] is None
 
 
+def test_a_sentence_edits_a_draft_that_has_steps(talk: TestClient) -> None:
+    id, revision = begun(talk)
+    said(talk, id, text=SENTENCE)
+    url = f"/conversations/{id}"
+    before = talk.post(f"{url}/accept", json={}, headers=match(revision)).json()
+
+    rows = said(talk, id, text="Change the time limit to 2 hours.")
+    assert types(rows) == ["turn_started", "text", "understood", "operations_proposed", "turn_ended"]
+    assert rows[1]["text"].startswith("Written by rules, not by a language model.")
+    assert [one["op"] for one in rows[3]["operations"]] == ["set_field"]
+    after = talk.post(f"{url}/accept", json={}, headers=match(before["revision"])).json()
+    assert after["draft"]["text"] == before["draft"]["text"].replace("within: 30m", "within: 2h")
+
+    rows = said(talk, id, text="Give the analyst more time.")
+    assert types(rows) == ["turn_started", "text", "understood", "turn_ended"]
+    assert "How long is the limit" in rows[1]["text"]
+    assert rows[2]["questions"][0]["blocks"]
+    assert talk.get(url).json()["revision"] == after["revision"]
+
+
+def test_a_question_about_an_edit_is_answered_by_a_choice(talk: TestClient) -> None:
+    id, revision = begun(talk)
+    said(talk, id, text=SENTENCE)
+    url = f"/conversations/{id}"
+    talk.post(f"{url}/accept", json={}, headers=match(revision))
+    asked = said(talk, id, text="If nobody answers, log 'silence'.")
+    (question,) = [one for one in asked[2]["questions"] if one["blocks"]]
+    assert [one["text"] for one in question["choices"]] == ["as well", "instead of `block`"]
+
+    rows = said(talk, id, answer={"question": 0, "choice": 0})
+
+    assert types(rows) == ["turn_started", "text", "understood", "operations_proposed", "turn_ended"]
+    assert [one["op"] for one in rows[3]["operations"]] == ["add_step"]
+
+
 def test_a_question_is_answered_by_a_choice(talk: TestClient) -> None:
     id, revision = begun(talk)
     said(talk, id, text=SENTENCE)
@@ -316,3 +351,20 @@ def test_a_model_that_is_not_there_is_refused(talk: TestClient) -> None:
     answer = talk.post(f"/conversations/{id}/messages", json={"text": "x", "model": "gpt"})
     assert code(answer) == (422, "model_missing")
     assert talk.get(f"/conversations/{id}").json()["messages"] == []
+
+
+def test_conversations_are_found_by_a_part_of_their_title(talk: TestClient) -> None:
+    for title in ("Large payments", "Refunds", "Payments abroad", "100% % _ \\ straße"):
+        begun(talk, title=title)
+
+    def found(title: str, **more: Any) -> list[str]:
+        return [row["title"] for row in talk.get("/conversations", params={"title": title, **more}).json()["rows"]]
+
+    assert found("PAYMENTS") == ["Payments abroad", "Large payments"]
+    assert found("payments", limit=1) == ["Payments abroad"]
+    assert found("payments", limit=1, cursor=1) == ["Large payments"]
+    for text in ("% _ \\", "STRASSE"):
+        assert found(text) == ["100% % _ \\ straße"], text
+    assert found("nothing of that") == []
+    assert len(found("")) == 4
+    assert code(talk.get("/conversations", params={"title": "x" * 201})) == (422, "request_invalid")

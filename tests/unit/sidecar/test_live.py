@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from starlette.testclient import WebSocketTestSession
+from starlette.testclient import WebSocketDenialResponse, WebSocketTestSession
 from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect
 
@@ -26,6 +26,7 @@ from streamflow.ops.lag import PartitionLag
 from streamflow.settings import Settings
 from streamflow.sidecar import live, live_hub, live_lists, principal
 from streamflow.sidecar.conversation_state import service_of
+from streamflow.sidecar.event_streams import Streams
 from streamflow.sidecar.live_hub import Hub
 from streamflow.sidecar.principal import EVERY_RIGHT, Right
 from tests.sidecar_log import MemoryLog
@@ -39,7 +40,7 @@ URL = "ws://localhost/api/v1/live"
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "_PING_S", 3600)
+    monkeypatch.setattr(live, "CHECK_S", 3600)
     monkeypatch.setattr(live_hub, "_EVERY_S", 0.01)
     for looked_at in live_lists.EVERY_S:
         monkeypatch.setitem(live_lists.EVERY_S, looked_at, 0.01)
@@ -51,7 +52,7 @@ def store(app: FastAPI, client: TestClient, settings: Settings, log: MemoryLog) 
     database = a_store(settings.history.path.parent)
     reader = HistoryReader(settings)
     app.state.streamflow = replace(app.state.streamflow, history=reader)
-    app.state.live, app.state.sockets = Hub(log, lambda: reader), Counter()
+    app.state.live = Hub(log, lambda: reader)
     yield database
     asyncio.run(reader.close())
     database.close()
@@ -237,7 +238,7 @@ def test_what_cannot_be_watched_is_an_error_and_the_socket_stays(
 
 
 def test_without_a_store_a_list_cannot_be_watched(app: FastAPI, client: TestClient, log: MemoryLog) -> None:
-    app.state.live, app.state.sockets = Hub(log, lambda: app.state.streamflow.history), Counter()
+    app.state.live = Hub(log, lambda: app.state.streamflow.history)
     with client.websocket_connect(URL, headers=PAGE) as socket:
         assert subscribe(socket, "runs")["data"]["code"] == "history_missing"
         assert subscribe(socket, "approvals")["kind"] == "subscribed"
@@ -272,15 +273,18 @@ def test_bytes_end_the_socket(socket: WebSocketTestSession) -> None:
     assert caught.value.reason == "request_invalid"
 
 
-@pytest.mark.parametrize("name", ["SOCKETS", "SOCKETS_EACH"])
+@pytest.mark.parametrize("bounds", [(1, 9), (9, 1)], ids=["total", "each"])
 def test_more_sockets_than_the_limit_are_refused(
-    client: TestClient, socket: WebSocketTestSession, monkeypatch: pytest.MonkeyPatch, name: str
+    app: FastAPI, client: TestClient, store: Sqlite, bounds: tuple[int, int]
 ) -> None:
-    assert subscribe(socket, "approvals")["kind"] == "subscribed"
-    monkeypatch.setattr(live, name, 1)
-    with pytest.raises(WebSocketDisconnect) as caught, client.websocket_connect(URL, headers=PAGE):
-        pass
-    assert (caught.value.code, caught.value.reason) == (1013, "too_busy")
+    app.state.streamflow = replace(app.state.streamflow, streams=Streams(total=bounds[0], each=bounds[1]))
+    with client.websocket_connect(URL, headers=PAGE) as socket:
+        assert subscribe(socket, "approvals")["kind"] == "subscribed"
+        with pytest.raises(WebSocketDenialResponse) as caught, client.websocket_connect(URL, headers=PAGE):
+            pass
+    assert (caught.value.status_code, caught.value.json()["code"]) == (503, "too_busy")
+    assert caught.value.headers["retry-after"] == "1"
+    assert app.state.streamflow.streams.open == 0
 
 
 def test_nobody_listens_when_the_last_one_has_left(client: TestClient, store: Sqlite, log: MemoryLog) -> None:
@@ -308,13 +312,13 @@ def test_a_reader_that_is_too_slow_is_cut_off(
 def test_who_may_be_here_no_more_is_sent_away(
     client: TestClient, app: FastAPI, store: Sqlite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def ended(*_: object) -> Principal:
+    def ended(*_: object) -> Principal:
         raise Rejected("session_ended", "The session of this token has ended. Log in again.")
 
-    monkeypatch.setattr(live, "_PING_S", 0.01)
+    monkeypatch.setattr(live, "CHECK_S", 0.01)
     with client.websocket_connect(URL, headers=PAGE) as socket:
         assert socket.receive_json() == {"ping": 1}
-        monkeypatch.setattr(app.state.streamflow.identity, "principal", ended)
+        monkeypatch.setattr(app.state.streamflow.identity, "find", ended)
         with pytest.raises(WebSocketDisconnect) as caught:
             list(iter(socket.receive_json, None))
     assert (caught.value.code, caught.value.reason) == (1008, "session_ended")
@@ -335,7 +339,7 @@ def test_a_client_whose_rights_are_others_is_sent_away(
     at: str,
 ) -> None:
     run = start()
-    monkeypatch.setattr(live, "_PING_S", 0.01 if at == "a ping" else 100)
+    monkeypatch.setattr(live, "CHECK_S", 0.01 if at == "a ping" else 100)
     with client.websocket_connect(URL, headers=PAGE) as socket:
         socket.send_json({"subscribe": f"run/{run}"})
         assert "subscribed" in [socket.receive_json().get("kind") for _ in range(3 if at == "a ping" else 1)]
@@ -349,22 +353,22 @@ def test_a_client_whose_rights_are_others_is_sent_away(
 def test_a_subscription_is_a_request(
     client: TestClient, app: FastAPI, store: Sqlite, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
-    async def refused(*_: object) -> Principal:
+    async def refused(*_: object) -> None:
         raise Rejected(code, "This request is refused. Send it again later.")
 
     with client.websocket_connect(URL, headers=PAGE) as socket:
         assert subscribe(socket, "runs")["kind"] == "subscribed"
-        monkeypatch.setattr(app.state.streamflow.identity, "principal", refused)
+        monkeypatch.setattr(app.state.streamflow.identity, "count", refused)
         socket.send_json({"subscribe": "trouble"})
         assert ended_with(socket) == code
 
 
-@pytest.mark.parametrize("name", ["SOCKETS", "SOCKETS_EACH"])
+@pytest.mark.parametrize("bounds", [(3, 9), (9, 3)], ids=["total", "each"])
 def test_sockets_that_come_at_the_same_time_are_counted_before_they_are_accepted(
-    client: TestClient, app: FastAPI, store: Sqlite, monkeypatch: pytest.MonkeyPatch, name: str
+    client: TestClient, app: FastAPI, store: Sqlite, monkeypatch: pytest.MonkeyPatch, bounds: tuple[int, int]
 ) -> None:
-    monkeypatch.setattr(live, name, 3)
-    monkeypatch.setattr(live._Client, "serve", lambda _self: asyncio.sleep(0))
+    app.state.streamflow = replace(app.state.streamflow, streams=Streams(total=bounds[0], each=bounds[1]))
+    monkeypatch.setattr(live._Client, "serve", lambda _self: asyncio.sleep(0, ""))
     replies: list[str] = []
 
     async def connect() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import httpx2
 import pytest
@@ -13,19 +14,14 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from starlette.types import Message
 
-from streamflow.access.rights import Permission, Principal
 from streamflow.engine.transitions import Transition
-from streamflow.errors import OperationError, Rejected
-from streamflow.sidecar import principal, streams
-from streamflow.sidecar.principal import EVERY_RIGHT
+from streamflow.errors import OperationError
+from streamflow.sidecar import streams
+from streamflow.sidecar.event_streams import Streams
 from tests.sidecar_log import MemoryLog
 from tests.unit.sidecar.test_runs import NO_RUN, code
 
 Start = Callable[..., str]
-
-
-async def always() -> bool:
-    return True
 
 
 @pytest.fixture
@@ -66,19 +62,17 @@ def test_a_run_that_is_not_there_has_no_stream_and_nobody_listens_on(client: Tes
     assert log.listeners == []
 
 
-@pytest.mark.parametrize("name", ["STREAMS", "STREAMS_EACH"])
-def test_too_many_streams_are_refused(
-    client: TestClient, ended: str, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.setattr(streams, name, 0)
-    assert code(client.get(f"/runs/{ended}/events")) == (503, "too_busy")
+@pytest.mark.parametrize("bounds", [(0, 9), (9, 0)], ids=["total", "each"])
+def test_too_many_streams_are_refused(app: FastAPI, client: TestClient, ended: str, bounds: tuple[int, int]) -> None:
+    app.state.streamflow = replace(app.state.streamflow, streams=Streams(total=bounds[0], each=bounds[1]))
+    answer = client.get(f"/runs/{ended}/events")
+    assert (code(answer), answer.headers["retry-after"]) == ((503, "too_busy"), "1")
 
 
 def test_streams_that_are_asked_for_at_the_same_time_are_counted_before_they_begin(
     app: FastAPI, client: TestClient, log: MemoryLog, ended: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "STREAMS_EACH", 3)
-
+    app.state.streamflow = replace(app.state.streamflow, streams=Streams(total=9, each=3))
     decided, all_decided = list[int](), asyncio.Event()
 
     async def ask() -> int:
@@ -100,7 +94,7 @@ def test_streams_that_are_asked_for_at_the_same_time_are_counted_before_they_beg
 
     monkeypatch.setattr(log, "history", slow)
     assert Counter(asyncio.run(story())) == {200: 3, 503: 17}
-    assert (log.listeners, streams._open) == ([], {})
+    assert (log.listeners, app.state.streamflow.streams.open) == ([], 0)
 
 
 def test_a_client_that_left_before_the_first_event_keeps_no_place(
@@ -118,50 +112,7 @@ def test_a_client_that_left_before_the_first_event_keeps_no_place(
 
     with contextlib.suppress(Exception):
         asyncio.run(app(scope | {"headers": headers, "asgi": {"spec_version": "2.4"}}, receive, send))
-    assert (log.listeners, streams._open) == ([], {})
-
-
-def revoked(*_: object) -> Principal:
-    raise Rejected("key_revoked", "The API key is revoked. Ask an admin for another.")
-
-
-def of_another_definition(*_: object) -> Principal:
-    return Principal(name="kim", permissions=(Permission(EVERY_RIGHT, ("survey",)),))
-
-
-def without_rights(*_: object) -> Principal:
-    return Principal(name="kim")
-
-
-@pytest.mark.parametrize("changed", [revoked, of_another_definition, without_rights])
-@pytest.mark.parametrize("busy", [False, True])
-def test_a_stream_ends_when_its_reader_may_read_the_run_no_more(
-    client: TestClient,
-    app: FastAPI,
-    start: Start,
-    log: MemoryLog,
-    monkeypatch: pytest.MonkeyPatch,
-    changed: Callable[..., Principal],
-    busy: bool,
-) -> None:
-    run = start()
-    identity = app.state.streamflow.identity
-    asked: list[Principal] = [principal.LOCAL]  # by the request itself
-
-    async def found(*_: object) -> Principal:
-        return asked.pop() if asked else changed()
-
-    async def never_idle(_self: object, _until: float) -> Transition:
-        await asyncio.sleep(0)
-        return log.simulation.history(run)[0]
-
-    monkeypatch.setattr(streams, "_PING_S", 0.01)
-    monkeypatch.setattr(identity, "principal", found)
-    if busy:
-        monkeypatch.setattr(streams._Queue, "next", never_idle)
-    answer = client.get(f"/runs/{run}/events")
-    assert ids(answer.text) == [one.seq for one in log.simulation.history(run)]
-    assert (log.listeners, streams._open) == ([], {})
+    assert (log.listeners, app.state.streamflow.streams.open) == ([], 0)
 
 
 async def told(stream: AsyncIterator[bytes], count: int) -> list[int]:
@@ -177,7 +128,7 @@ def test_what_comes_while_the_history_is_read_is_told_once(client: TestClient, s
         client.post(f"/runs/{run}/cancel")
         for transition in log.simulation.history(run):  # copies of what is in the history, and the end
             queue.take(transition)
-        stream = streams._told(before, queue, 0, always)
+        stream = streams._told(before, queue, 0)
         everything = await told(stream, len(log.simulation.history(run)))
         assert everything == [one.seq for one in log.simulation.history(run)]
         with pytest.raises(StopAsyncIteration):
@@ -191,15 +142,18 @@ def test_a_reader_that_is_too_slow_or_an_error_ends_the_stream(
 ) -> None:
     run = start()
     monkeypatch.setattr(streams, "_QUEUED", 2)
-    monkeypatch.setattr(streams, "_PING_S", 0.01)
 
-    async def story(*given: object) -> list[bytes]:
+    async def story(*given: object) -> tuple[str, int]:
         queue = streams._Queue(run)
         for one in given:
             queue.take(one)  # type: ignore[arg-type]
         await asyncio.sleep(0)
-        return [part async for part in streams._told(log.simulation.history(run), queue, 0, always)]
+        stream = streams._told(log.simulation.history(run), queue, 0)
+        count = len(await told(stream, 2))
+        with pytest.raises(OperationError) as caught:
+            await anext(stream)
+        return caught.value.code, count
 
     copies = log.simulation.history(run)
-    assert len(asyncio.run(story(*copies, *copies))) == 2
-    assert len(asyncio.run(story(OperationError("broker_unreachable", "gone")))) == 2
+    assert asyncio.run(story(*copies, *copies)) == ("too_slow", 2)
+    assert asyncio.run(story(OperationError("broker_unreachable", "gone"))) == ("broker_unreachable", 2)

@@ -3348,6 +3348,8 @@ export interface operations {
     list__api_v1_conversations_get: {
         parameters: {
             query?: {
+                /** @description only those whose title contains this text, in small or large letters */
+                title?: string;
                 /** @description `next` of the previous page */
                 cursor?: number;
                 limit?: number;

@@ -366,10 +366,13 @@ export interface WorkerRow {
   host: string;
   pid: number | null;
   since_ms: number | null;
+  version: string;
+  revisions: string[];
+  partitions: number | null;
   present: boolean;
   lanes: string[];
   operations: string[];
-  health: "ok" | "degraded" | "silent";
+  health: "ok" | "draining" | "degraded" | "silent";
   detail: string;
 }
 

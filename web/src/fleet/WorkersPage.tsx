@@ -86,9 +86,19 @@ export default function WorkersPage() {
                   { id: "host", title: "Host", className: "hidden sm:table-cell", cell: (row) => row.host },
                   {
                     id: "what",
-                    title: "Lanes",
+                    title: "Serves",
                     className: "hidden md:table-cell",
-                    cell: (row) => <span className="text-muted">{row.lanes.join(", ")}</span>,
+                    cell: (row) => (
+                      <span className="text-muted">
+                        {row.partitions === null ? `lane ${row.lanes.join(", ")}` : `${row.partitions} partitions`}
+                      </span>
+                    ),
+                  },
+                  {
+                    id: "version",
+                    title: "Release",
+                    className: "hidden lg:table-cell",
+                    cell: (row) => <span className="text-muted">{row.version}</span>,
                   },
                   { id: "since", title: "Since", cell: (row) => <Time ms={row.since_ms} /> },
                 ]}

@@ -28,6 +28,9 @@
 {{- $file := trimPrefix "file:/run/secrets/streamflow/" $reference }}
 {{- if not (hasKey $.Values.secrets $file) }}{{ fail (printf "The settings refer to %s, which is not in secrets. Add secrets.%s." $reference $file) }}{{ end }}
 {{- end }}
+{{- if and (dig "mirror" "topics" list .Values.settings) (not (dig "registry" "url" "" .Values.settings)) }}
+{{- fail "settings.mirror.topics needs settings.registry.url. Set it." }}
+{{- end }}
 {{- if and .Values.sidecar.ingress.enabled (not .Values.sidecar.ingress.host) }}
 {{- fail "sidecar.ingress.enabled needs sidecar.ingress.host." }}
 {{- end }}

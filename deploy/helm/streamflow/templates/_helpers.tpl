@@ -17,7 +17,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{- /* In which order Argo CD updates roles, each when the one before is healthy; nothing else reads it: (dict "role" "engine"). */}}
 {{- define "streamflow.order" -}}
-{{- $waves := dict "engine" "1" "ingress" "2" "tasks" "2" "history" "2" "sidecar" "3" "exporter" "3" "scaled" "4" -}}
+{{- $waves := dict "engine" "1" "ingress" "2" "tasks" "2" "history" "2" "mirror" "2" "sidecar" "3" "exporter" "3" "scaled" "4" -}}
 argocd.argoproj.io/sync-wave: {{ get $waves .role | quote }}
 {{- end }}
 

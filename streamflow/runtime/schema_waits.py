@@ -1,0 +1,106 @@
+"""Source partitions that wait for a schema: the registry has to say it before their next record can be read.
+
+Nothing is lost by that: a partition stays at its record and is read on from there when the schema has come, however
+long the registry is away. Other partitions go on."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from aiokafka.structs import TopicPartition
+
+from streamflow.core.metrics import Metrics
+from streamflow.errors import OperationError
+from streamflow.registry.readers import SchemaReaders
+from streamflow.wire.decoding import Record, schema_ids
+
+log = structlog.get_logger(__name__)
+
+_FIRST_PAUSE_S = 0.2
+_TOLD_EVERY_S = 30.0
+
+
+class SchemaWaits:
+    """Which partitions wait, and what asks the registry for them. Questions are asked again after `retry_s` seconds at
+    most."""
+
+    def __init__(self, schemas: SchemaReaders, metrics: Metrics, *, retry_s: float) -> None:
+        self._schemas = schemas
+        self._metrics = metrics
+        self._retry_s = retry_s
+        self._waiting: dict[TopicPartition, int] = {}
+        self._asked = asyncio.Event()
+        self._told: tuple[str, float] | None = None  # the trouble that was told last, and when
+
+    @property
+    def partitions(self) -> set[TopicPartition]:
+        """Those that are not to be read now."""
+        return set(self._waiting)
+
+    def must_wait(self, tp: TopicPartition, record: Record) -> bool:
+        """Whether `record` cannot be read yet. Then its partition waits from now on."""
+        schema_id = self._schemas.missing(schema_ids(record))
+        if schema_id is None:
+            return False
+        self._waiting[tp] = schema_id
+        self._asked.set()
+        return True
+
+    def ready(self) -> list[TopicPartition]:
+        """The partitions that wait no longer."""
+        ready = [tp for tp, schema_id in self._waiting.items() if not self._schemas.lacks(schema_id)]
+        for tp in ready:
+            del self._waiting[tp]
+        return ready
+
+    def drop(self) -> None:
+        """The sources are opened again."""
+        self._waiting = {}
+
+    async def ask(self) -> None:
+        """Asks the registry for what is waited for, until it is cancelled."""
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            await self._asked.wait()
+            wanted = sorted({schema_id for schema_id in self._waiting.values() if self._schemas.lacks(schema_id)})
+            if not wanted:
+                self._asked.clear()
+                continue
+            try:
+                for schema_id in wanted:
+                    await asyncio.to_thread(self._schemas.fetch, schema_id)
+            except Exception as error:
+                self._tell(_known(error), pause_s)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, self._retry_s)
+            else:
+                pause_s = _FIRST_PAUSE_S
+                if self._told is not None:
+                    self._told = None
+                    self._metrics.gauge("sources_without_schema", 0)
+                    log.warning("registry_answers", consequence="the sources that waited are read again")
+
+    def _tell(self, error: OperationError, again_in_s: float) -> None:
+        self._metrics.gauge("sources_without_schema", len(self._waiting))
+        now = asyncio.get_running_loop().time()
+        if self._told is not None and self._told[0] == error.code and now - self._told[1] < _TOLD_EVERY_S:
+            return
+        self._told = (error.code, now)
+        log.warning(
+            "sources_wait_for_registry",
+            code=error.code,
+            reason=error.message,
+            sources=sorted(f"{tp.topic}/{tp.partition}" for tp in self._waiting),
+            again_in_s=again_in_s,
+            consequence="they are read on when it answers; nothing is dropped, and other sources go on",
+        )
+
+
+def _known(error: Exception) -> OperationError:
+    """`error`, or what a fault of ours is told as: it must not stop the sources that wait for nothing."""
+    if isinstance(error, OperationError):
+        return error
+    log.error("registry_failed", exc_info=error)
+    text = f"Asking the schema registry raised {type(error).__name__}. This is a fault of Streamflow's. Report it."
+    return OperationError("registry_failed", text)
