@@ -15,7 +15,7 @@ _MOST = 16
 
 
 class Together(Generic[K, V]):
-    """Asks `answer` for the values of some keys, in their order. For one event loop. Nothing is kept: `answer` is called
+    """Asks `answer` for the values of some keys, in order. For one event loop. Nothing is kept: `answer` is called
     after whoever wants a key came."""
 
     def __init__(self, answer: Callable[[Sequence[K]], Awaitable[Sequence[V]]]) -> None:

@@ -1,5 +1,5 @@
-"""`python -m tests.bench.reads ADDRESS KEY CONNECTIONS SECONDS FILE`: requests for the paths in a file of JSON, by kind,
-over connections that stay open, each asking again as soon as it is answered.
+"""`python -m tests.bench.reads ADDRESS KEY CONNECTIONS SECONDS FILE`: requests for the paths in a file of JSON, by
+kind, over connections that stay open, each asking again as soon as it is answered.
 
 It reads no more of an answer than its status and its length, so that it takes a fraction of what the server does.
 Prints how many were answered, and the milliseconds of each by kind."""
