@@ -4,7 +4,6 @@ behind it is. Lists of runs are in `queries`, counters in `statistics`. Each rai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -107,34 +106,6 @@ class Behind(Struct, frozen=True, kw_only=True):
 
     silent_s: float
     """For how long the worker has written nothing; above SILENT_S it is not running."""
-
-
-class Recorded(Struct, frozen=True, kw_only=True):
-    """What the store has of a run, and how far it has read `runs`."""
-
-    topic_id: str
-    """The id of the topic that it has read; empty: none."""
-
-    positions: dict[int, int]
-    """By partition, the offset before which it has everything, or had when the run was removed."""
-
-    transitions: list[Transition]
-    """All transitions of the run before these positions, in order; there may be later ones too."""
-
-
-def recorded(database: Database, runs: Sequence[str]) -> list[Recorded]:
-    """What the store has of each of some runs. Raises DecodeError for a transition that a later version wrote."""
-    found = database.rows("SELECT partition, topic_id, next_offset FROM progress WHERE topic = 'runs'")
-    topic_id = found[0][1] if found else ""
-    positions = {partition: offset for partition, _, offset in found}
-    return [Recorded(topic_id=topic_id, positions=positions, transitions=_all_of(database, run)) for run in runs]
-
-
-def _all_of(database: Database, run: str) -> list[Transition]:
-    rows = database.rows("SELECT kind, body FROM transition WHERE run = ? ORDER BY seq", (run,))
-    if not rows:  # only then: a run that ends meanwhile is found here
-        rows = [(row.kind, row.body) for row in _sealed(database, run) or ()]
-    return [decode_transition(bytes(body), (("ce_type", f"streamflow.{kind}".encode()),)) for kind, body in rows]
 
 
 def find_run(database: Database, run: str) -> RunRow | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 import msgspec
@@ -62,6 +63,7 @@ _RESTART = (
     "too_many_open",
 )
 _PAGE = 1000
+_LONG = 500  # transitions that take too long to be gone through while others wait
 
 RunId = str
 Wait = Annotated[str | None, Query(description="the id of a command: answer when it has been applied or refused")]
@@ -198,7 +200,8 @@ async def show(
     run: RunId, log: LogOf, principal: PrincipalOf, wait: Wait = None, timeout_s: Seconds = _WAIT_S
 ) -> dict[str, Any]:
     """How far a run is, and each of its steps."""
-    return described(await _history(log, principal, run, wait, timeout_s))
+    history = await _history(log, principal, run, wait, timeout_s)
+    return described(history) if len(history) < _LONG else await asyncio.to_thread(described, history)
 
 
 @router.get("/{run}/transitions", responses=declared(*_READ), dependencies=[needs(Right.READ_RUNS)])
