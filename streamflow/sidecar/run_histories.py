@@ -45,7 +45,9 @@ class RunHistories:
         if time.monotonic() < self._again_at:
             return None
         ends = await self._ends.now()
-        for _ in range(_TRIES if ends is not None else 0):
+        if ends is None:
+            return None
+        for _ in range(_TRIES):
             known = self._long.get(run, [])
             found = await self._stored(Wanted(run=run, known=len(known)))
             if found is None or found.topic_id != ends.topic_id:

@@ -86,8 +86,8 @@ async def _runner(request: Request) -> JobRunner:
     return state_of(request).runner
 
 
-def _streams(request: Request) -> Streams:
-    return _state(request).streams
+async def _streams(request: Request) -> Streams:
+    return state_of(request).streams
 
 
 StateOf = Annotated[State, Depends(_state)]
