@@ -70,9 +70,10 @@ class HistoryReader:
             reading.transitions, run, after=after, before=before, limit=limit, newest_first=newest_first
         )
 
-    async def recorded(self, runs: Sequence[Wanted]) -> list[Recorded]:
-        """All transitions of each of some runs, and how far the topic was read."""
-        return await self._ask(whole_runs.recorded, runs)
+    async def recorded(self, runs: Sequence[Wanted], before: Callable[[], T]) -> tuple[T, list[Recorded]]:
+        """All transitions of each of some runs, and how far the topic was read; with what `before` says, which is
+        called first, in the same thread: a change of threads costs more than a small answer."""
+        return await self._ask(lambda database: (before(), whole_runs.recorded(database, runs)))
 
     async def logs(self, run: str, after: int = -1, limit: int = 1000) -> list[LogRow]:
         """Log lines about a run."""

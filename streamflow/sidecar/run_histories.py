@@ -3,8 +3,10 @@ same however long the topic is."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import structlog
 
@@ -16,6 +18,7 @@ from streamflow.ops.recent import Recent
 from streamflow.ops.run_ends import Ends, RunEnds
 from streamflow.settings import Settings
 from streamflow.sidecar.together import Together
+from streamflow.wire.codec import DecodeError
 
 _log = structlog.get_logger(__name__)
 
@@ -31,7 +34,7 @@ class RunHistories:
     def __init__(self, settings: Settings, history: HistoryReader) -> None:
         self._partitions = settings.topics.partitions
         self._history = history
-        self._together: Together[Wanted, Recorded] = Together(history.recorded)
+        self._together: Together[Wanted, tuple[Ends | None, Recorded]] = Together(self._answers)
         self._ends = RunEnds(settings)
         self._recent = Recent(settings)
         self._again_at = 0.0
@@ -44,13 +47,10 @@ class RunHistories:
         """
         if time.monotonic() < self._again_at:
             return None
-        ends = await self._ends.now()
-        if ends is None:
-            return None
         for _ in range(_TRIES):
             known = self._long.get(run, [])
-            found = await self._stored(Wanted(run=run, known=len(known)))
-            if found is None or found.topic_id != ends.topic_id:
+            ends, found = await self._stored(Wanted(run=run, known=len(known)))
+            if ends is None or found is None or found.topic_id != ends.topic_id:
                 return None
             stored = [*known[: found.known], *found.transitions]
             self._keep(run, stored)
@@ -62,6 +62,7 @@ class RunHistories:
     async def close(self) -> None:
         """Ends what reads in the background."""
         await self._recent.close()
+        await asyncio.to_thread(self._ends.close)
 
     def _keep(self, run: str, stored: list[Transition]) -> None:
         """Remembers the transitions of a long run, for a page asks for several views of one. They never change: the
@@ -72,13 +73,21 @@ class RunHistories:
             while sum(map(len, self._long.values())) > _REMEMBERED:
                 self._long.popitem(last=False)
 
-    async def _stored(self, wanted: Wanted) -> Recorded | None:
+    async def _stored(self, wanted: Wanted) -> tuple[Ends | None, Recorded | None]:
+        """Where the topic ends, and then what the store has."""
         try:
             return await self._together.ask(wanted)
         except OperationError as error:
             self._again_at = time.monotonic() + _AGAIN_S
             _log.info("history_not_read", code=error.code, consequence="runs are read from the topic alone")
-            return None
+            return None, None
+        except DecodeError as error:  # of a run that is asked for at the same time, perhaps
+            _log.info("history_not_read", code=error.code, consequence="this run is read from the topic alone")
+            return None, None
+
+    async def _answers(self, wanted: Sequence[Wanted]) -> list[tuple[Ends | None, Recorded]]:
+        ends, found = await self._history.recorded(wanted, self._ends.now)
+        return [(ends, one) for one in found]
 
     async def _completed(
         self, run: str, entry: int, found: Recorded, stored: list[Transition], ends: Ends
