@@ -9,10 +9,11 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from confluent_kafka import Producer
+from msgspec.structs import replace
 
 from streamflow.engine import transitions as t
 from streamflow.engine.attempt_transitions import AttemptFailed, AttemptSucceeded, CallRequested
@@ -76,9 +77,16 @@ def interleaved(first: int, runs: int) -> Iterator[Transition]:
         yield from itertools.chain.from_iterable(zip(*wave, strict=True))
 
 
-def main(bootstrap: str, topic: str, first: str, runs: str, rate: str) -> int:
-    """0 when every transition was acknowledged."""
-    per_s, failed, sent = float(rate), 0, 0
+def long_history(number: int, transitions: int) -> list[Transition]:
+    """The transitions of a run that tries a call again and again, and goes on to its end."""
+    whole = history_of(number)
+    tried = whole[:4] + [whole[4 + place % 2] for place in range(transitions - TRANSITIONS + 2)] + whole[6:]
+    return [replace(one, seq=seq, at_ms=whole[0].at_ms + seq) for seq, one in enumerate(tried, 1)]
+
+
+def append(bootstrap: str, topic: str, transitions: Iterable[Transition], rate: float = 0.0) -> int:
+    """Appends transitions, so many a second or with 0 as fast as it goes: how many were acknowledged."""
+    failed, sent = 0, 0
 
     def told(error: Any, _message: Any) -> None:
         nonlocal failed
@@ -94,18 +102,23 @@ def main(bootstrap: str, topic: str, first: str, runs: str, rate: str) -> int:
         }
     )
     began = time.time()
-    print(json.dumps({"began_ms": began * 1000}), flush=True)
-    for sent, transition in enumerate(interleaved(int(first), int(runs)), 1):
+    for sent, transition in enumerate(transitions, 1):
         if sent % 100 == 0:
             producer.poll(0)
-            if per_s and (wait_s := began + sent / per_s - time.time()) > 0:
+            if rate and (wait_s := began + sent / rate - time.time()) > 0:
                 time.sleep(wait_s)
         key, value, headers = encode_transition(transition, None)
         place = partition_of_run(transition.run, PARTITIONS)
         producer.produce(topic, value, key, place, headers=list(headers), on_delivery=told)
-    left = producer.flush(120)
-    print(json.dumps({"sent": sent - left - failed, "ended_ms": time.time() * 1000}))
-    return 1 if left or failed else 0
+    return sent - producer.flush(120) - failed
+
+
+def main(bootstrap: str, topic: str, first: str, runs: str, rate: str) -> int:
+    """0 when every transition was acknowledged."""
+    print(json.dumps({"began_ms": time.time() * 1000}), flush=True)
+    sent = append(bootstrap, topic, interleaved(int(first), int(runs)), float(rate))
+    print(json.dumps({"sent": sent, "ended_ms": time.time() * 1000}))
+    return 0 if sent == int(runs) * TRANSITIONS else 1
 
 
 if __name__ == "__main__":

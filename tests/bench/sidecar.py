@@ -14,6 +14,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from streamflow.history.database import closing
 from streamflow.history.store import open_store
 from streamflow.history.writer import positions
 from streamflow.settings import History, Settings
-from tests.bench.histories import TRANSITIONS, run_of
+from tests.bench.histories import TRANSITIONS, append, long_history, run_of
 from tests.bench.meter import Meter
 from tests.bench.report import Row
 from tests.bench.stage import Stage, answer, pid_of, program
@@ -34,6 +35,9 @@ RUNS = 10_000
 AIM = 2000.0  # reads a second on one core
 WRITTEN = 1000  # transitions a second meanwhile
 LAG_S = 2.0
+LONG = 9_999_999  # the number of the run with many transitions
+LONG_RUN = 20_000
+OPEN_MS = 1000.0
 _CONNECTIONS = 16
 _RATE = "100000000"  # requests a minute of the key: what is measured is not to be refused
 
@@ -46,13 +50,15 @@ def measure(stage: Stage) -> list[Row]:
         worker = world.worker("history", path=str(store))
         key = _key(world)
         _append(world, 0, runs, 0)
+        _append_long(world)
         _wait_projected(world, store)
         with _sidecar(world, store, core) as (process, address):
             stage.say(f"{runs} runs are projected")
             paths = stage.folder / "paths.json"
             paths.write_text(json.dumps(reads(runs)))
             _read(address, key, 2.0, paths)  # the first ones open connections
-            return _measured(stage, world, process, pid_of(worker), address, key, paths, runs)
+            rows = _measured(stage, world, process, pid_of(worker), address, key, paths, runs)
+            return rows + _long(address, key)
 
 
 def reads(runs: int) -> dict[str, list[str]]:
@@ -101,6 +107,32 @@ def _measured(
     ]  # fmt: skip
     stage.say(f"{count} reads, {count / (ended - began) * 1000:.0f}/s, {used_us:.0f} us each")
     return rows
+
+
+def _append_long(world: World) -> None:
+    sent = append(world.broker.bootstrap_servers, f"{world.prefix}runs", long_history(LONG, LONG_RUN))
+    if sent != LONG_RUN:
+        raise Failed(f"expected {LONG_RUN} transitions to be acknowledged but {sent} were")
+
+
+def _long(address: str, key: str) -> list[Row]:
+    """How long the questions of a page about a long run take, one after the other, when nobody asked before."""
+    run, rows = run_of(LONG), []
+    for name, path in (
+        ("newest transitions", f"/runs/{run}/transitions?limit=100&newest_first=true"),
+        ("steps", f"/runs/{run}"),
+        ("Gantt", f"/runs/{run}/gantt"),
+        ("state", f"/runs/{run}/state"),
+    ):
+        began = time.perf_counter()
+        _ask(address, key, path)
+        rows.append((name, (time.perf_counter() - began) * 1000))
+    whole = sum(taken for _, taken in rows)
+    return [
+        *(Row("sidecar", f"{name} of a run of {LONG_RUN} transitions", taken, "ms", better="less")
+          for name, taken in rows),
+        Row("sidecar", "all of these", whole, "ms", aim=OPEN_MS, better="less"),
+    ]  # fmt: skip
 
 
 def _read(address: str, key: str, seconds: float, paths: Path) -> dict[str, Any]:

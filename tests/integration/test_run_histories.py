@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 
 from streamflow.engine.transitions import Transition
 from streamflow.history.database import closing
@@ -113,6 +113,24 @@ def test_what_is_appended_is_told_at_once_while_the_store_is_behind(bench: Bench
         assert await log.history(new[0].run) == new
 
     play(bench, story)
+    assert whole_topics == []
+
+
+def test_a_run_that_has_left_the_topic_is_told_by_the_store(bench: Bench, whole_topics: list[str]) -> None:
+    history = history_of(7)
+    append(bench, *history)
+    history_worker(bench)
+    wait_projected(bench)
+    topic = bench.topic("runs")
+    before = [TopicPartition(topic, number, high) for number, (_, high) in bench.stranger.ends(topic).items()]
+    for deleted in bench.admin.delete_records(before).values():
+        deleted.result()
+
+    async def story(log: KafkaLog) -> None:
+        assert await log.history(history[0].run) == history
+
+    play(bench, story)
+    assert find_history(bench.settings, history[0].run) == []
     assert whole_topics == []
 
 
