@@ -203,7 +203,7 @@ def _routes() -> tuple[BaseRoute, ...]:
     """All routes, made once: FastAPI takes most of a second for them. What they stand on is in the application."""
     # The guard has asked for the token before; this tells readers of /openapi.json so.
     bearer = "the sidecar's token, an API key, or the access token of a session"
-    told = [Depends(_Told(auto_error=False, description=bearer))]
+    told = [Depends(_Told(scheme_name="HTTPBearer", auto_error=False, description=bearer))]
     made = APIRouter()
     for router in ROUTERS:
         made.include_router(router, prefix=API_PATH, dependencies=told if router not in OPEN_ROUTERS else [])

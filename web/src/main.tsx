@@ -149,7 +149,9 @@ const router = createBrowserRouter(routes);
 /** Loads the page of this address. */
 async function enter() {
   const shown = matchRoutes(routes, location)?.at(-1)?.route.element as { type?: unknown } | undefined;
-  await Object.values(pages).find((page) => page === shown?.type)?.load();
+  await Object.values(pages)
+    .find((page) => page === shown?.type)
+    ?.load();
 }
 
 const nonce = document.querySelector<HTMLElement>("script[nonce]")?.nonce;

@@ -15,6 +15,10 @@ export function chunk<P extends object>(code: () => Promise<{ default: Component
     return <Known {...props} />;
   }
   // What cannot be loaded is told where it is shown.
-  Chunked.load = () => code().then((found) => void (loaded = found.default), () => undefined);
+  Chunked.load = () =>
+    code().then(
+      (found) => void (loaded = found.default),
+      () => undefined,
+    );
   return Chunked;
 }
