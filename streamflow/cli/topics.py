@@ -143,7 +143,7 @@ def _show(ctx: typer.Context, found: list[Finding], nothing: str, lines: list[st
     session_of(ctx).show({"findings": [finding.facts() for finding in found]}, text)
 
 
-@app.command(epilog=examples("topics grow 16", "topics grow 16 --yes"))
+@app.command(epilog=examples("topics grow 48", "topics grow 48 --yes"))
 def grow(
     ctx: typer.Context,
     partitions: Annotated[

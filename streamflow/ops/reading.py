@@ -168,9 +168,11 @@ class Reading:
                 "its name.",
                 retryable=False,
             )
-        return tuple(
-            number for number in sorted(found.partitions) if self._entry is None or number % self._first == self._entry
-        )
+        if self._entry is None:
+            return tuple(sorted(found.partitions))
+        if self._entry not in found.partitions:
+            raise self._partition_missing(self._entry)
+        return tuple(number for number in sorted(found.partitions) if number % self._first == self._entry)
 
     def _bounds(self, number: int) -> tuple[int, int]:
         try:
@@ -179,13 +181,16 @@ class Reading:
             )
         except KafkaException as error:
             if error.args[0].code() in _MISSING:
-                found = f"{self.topic} has no partition {number}"
-                raise OperationError(
-                    "topic_missing",
-                    f"expected the topic as the settings say but {found}. Check `streamflow topics plan`.",
-                ) from error
+                raise self._partition_missing(number) from error
             raise self._unreachable(error) from error
         return low, high
+
+    def _partition_missing(self, number: int) -> OperationError:
+        return OperationError(
+            "topic_missing",
+            f"expected the topic as the settings say but {self.topic} has no partition {number}. Check `streamflow "
+            "topics plan`.",
+        )
 
     def _offsets_at(self, ms: int) -> dict[int, int]:
         try:

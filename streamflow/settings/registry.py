@@ -70,7 +70,9 @@ class Registry(Section):
         if (self.ssl_certificate is None) != (self.ssl_key is None):
             raise ValueError("mutual TLS needs ssl_certificate and ssl_key. Set both, or neither.")
         if self.url is None:
-            unused = sorted(self.model_fields_set - {"url"})
+            fields = type(self).model_fields
+            given = (name for name in self.model_fields_set if getattr(self, name) != fields[name].get_default())
+            unused = sorted(given)
             if unused:
                 raise ValueError(f"{', '.join(unused)} would not be used. Set url, or remove them.")
         elif self.url.startswith("http://"):

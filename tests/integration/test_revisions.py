@@ -21,7 +21,7 @@ def test_runs_start_with_the_revision_of_whoever_made_the_topics(bench: Bench) -
 
 
 def test_a_revision_is_enabled_when_every_worker_that_is_there_knows_it(bench: Bench) -> None:
-    with pytest.raises(Rejected, match="no engine worker is running") as nobody:
+    with pytest.raises(Rejected, match="no engine worker is there") as nobody:
         enable(bench.settings, REVISION)
     assert nobody.value.code == "revision_unknown"
     worker = bench.worker()

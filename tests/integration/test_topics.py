@@ -200,7 +200,7 @@ def test_no_retention_is_lowered_below_what_a_worker_has_still_to_read(
     monkeypatch.setenv("STREAMFLOW_TOPICS__PARTITIONS", "2")
     monkeypatch.setenv("STREAMFLOW_TOPICS__COMMANDS_RETENTION_HOURS", "1")
     monkeypatch.setattr(
-        "streamflow.ops.lag._heads", lambda settings, unread, counted: dict.fromkeys(unread, Head(age_s=7200.0))
+        "streamflow.ops.lag._heads", lambda settings, unread, *rest: dict.fromkeys(unread, Head(age_s=7200.0))
     )
     producer = Producer({"bootstrap.servers": topics.kafka.bootstrap_servers or ""})
     producer.produce(topic_name(topics, "commands"), b"{}", b"k", 1)
