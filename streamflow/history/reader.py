@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 
 from streamflow.errors import OperationError
-from streamflow.history import queries, reading, statistics
+from streamflow.history import queries, reading, statistics, whole_runs
 from streamflow.history.database import Database
 from streamflow.history.filters import RunFilter
 from streamflow.history.queries import Count, Page, Sort
@@ -19,6 +19,7 @@ from streamflow.history.reading import Behind, Hit, TroubleFilter, TroublePage
 from streamflow.history.rows import EventFate, LogRow, RunRow, StepRow, TransitionRow
 from streamflow.history.statistics import Outcomes, Point
 from streamflow.history.store import open_store
+from streamflow.history.whole_runs import Recorded, Wanted
 from streamflow.settings import Settings
 
 P = ParamSpec("P")
@@ -68,6 +69,11 @@ class HistoryReader:
         return await self._ask(
             reading.transitions, run, after=after, before=before, limit=limit, newest_first=newest_first
         )
+
+    async def recorded(self, runs: Sequence[Wanted], before: Callable[[], T]) -> tuple[T, list[Recorded]]:
+        """All transitions of each of some runs, and how far the topic was read; with what `before` says, which is
+        called first, in the same thread: a change of threads costs more than a small answer."""
+        return await self._ask(lambda database: (before(), whole_runs.recorded(database, runs)))
 
     async def logs(self, run: str, after: int = -1, limit: int = 1000) -> list[LogRow]:
         """Log lines about a run."""

@@ -156,12 +156,9 @@ def transitions(
 ) -> list[TransitionRow]:
     """Transitions of a run with a `seq` above `after` and below `before`, at most `limit`, in order or the other way
     round."""
-    sealed = database.rows("SELECT codec, body FROM sealed WHERE run = ?", (run,))
-    if sealed:
-        codec, body = sealed[0]
-        rows = [
-            row for row in unseal(run, codec, bytes(body)) if row.seq > after and (before is None or row.seq < before)
-        ]
+    sealed = _sealed(database, run)
+    if sealed is not None:
+        rows = [row for row in sealed if row.seq > after and (before is None or row.seq < before)]
         return (rows[::-1] if newest_first else rows)[:limit]
     order = "DESC" if newest_first else "ASC"
     upper, values = ("", ()) if before is None else (" AND seq < ?", (before,))
@@ -173,6 +170,12 @@ def transitions(
             (run, after, *values, limit),
         )
     ]
+
+
+def _sealed(database: Database, run: str) -> list[TransitionRow] | None:
+    """The transitions of a run that has ended; None: it has not, or is not there."""
+    found = database.rows("SELECT codec, body FROM sealed WHERE run = ?", (run,))
+    return unseal(run, found[0][0], bytes(found[0][1])) if found else None
 
 
 def decoded(row: TransitionRow) -> Transition:

@@ -51,6 +51,7 @@ class Reading:
         self._follows_growth, self._look_at = partitions is None, time.monotonic() + _LOOK_S
         self._group = reader_group(settings)
         self.at_end: set[int] = set()  # partitions whose end was reached at least once
+        self.at: dict[int, int] = {}  # the offset that `follow` goes on with, by partition
         self._last_error: KafkaError | None = None
         config = confluent_config(settings, "reader", on_error=self._remember) | {
             "group.id": reader_group(settings),
@@ -75,6 +76,7 @@ class Reading:
                 self._begin[number] = (
                     low if at == OFFSET_BEGINNING else high if at == OFFSET_END else min(max(at, low), high)
                 )
+            self.at = dict(self._begin)
             self._consumer.assign([TopicPartition(topic, number, at) for number, at in self._begin.items()])
         except BaseException:
             self.close()
@@ -115,7 +117,14 @@ class Reading:
         if self._follows_growth and time.monotonic() > self._look_at:
             self._look_at = time.monotonic() + _LOOK_S
             self._take_added()
-        return [as_record(message) for message in self._next(timeout_s) if not self._ended(message)]
+        found = []
+        for message in self._next(timeout_s):
+            number, offset = message.partition() or 0, message.offset() or 0
+            ended = self._ended(message)
+            self.at[number] = offset if ended else offset + 1
+            if not ended:
+                found.append(as_record(message))
+        return found
 
     def _take_added(self) -> None:
         """Read partitions that were added, from their beginning."""

@@ -76,6 +76,7 @@ from streamflow.sidecar.live_hub import Hub
 from streamflow.sidecar.log import Log
 from streamflow.sidecar.measured import Measured
 from streamflow.sidecar.pages import Pages
+from streamflow.sidecar.sections import Sections
 from streamflow.sidecar.state import State
 from streamflow.sidecar.traced import Traced
 from streamflow.tracing.sampling import sampling_of
@@ -178,7 +179,9 @@ def create_app(
     app.state.live = Hub(log, lambda: app.state.streamflow.history)
     app.state.conversations = service_of(settings, log)
     app.state.answered, app.state.contracts = callbacks.Answered(), callbacks.Contracts()
-    app.router.routes.extend(_routes())
+    routes = _routes()
+    app.router.routes.extend(routes)
+    app.router.middleware_stack = Sections(app.router.middleware_stack, routes=routes, prefix=API_PATH)
     problems.add_to(app)
     body_bytes = max(settings.tasks.output_bytes, settings.limits.event_bytes) + _ENVELOPE_BYTES
     limits = GuardLimits(body_bytes=body_bytes, body_s=place.body_s, requests=bounds.requests)
@@ -188,12 +191,19 @@ def create_app(
     return app
 
 
+class _Told(HTTPBearer):
+    """How requests authenticate, for the description alone."""
+
+    async def __call__(self) -> None:  # type: ignore[override]  # it is not asked for anything
+        return None
+
+
 @cache
 def _routes() -> tuple[BaseRoute, ...]:
     """All routes, made once: FastAPI takes most of a second for them. What they stand on is in the application."""
     # The guard has asked for the token before; this tells readers of /openapi.json so.
     bearer = "the sidecar's token, an API key, or the access token of a session"
-    told = [Depends(HTTPBearer(auto_error=False, description=bearer))]
+    told = [Depends(_Told(scheme_name="HTTPBearer", auto_error=False, description=bearer))]
     made = APIRouter()
     for router in ROUTERS:
         made.include_router(router, prefix=API_PATH, dependencies=told if router not in OPEN_ROUTERS else [])
@@ -231,7 +241,8 @@ async def serve(
     # Readings of topics take a thread each; Python's default is a few more than there are processors.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="sidecar"))
     host, port = listening.getsockname()[:2]
-    app = create_app(settings, KafkaLog(settings), access, HistoryReader(settings), tracer, metrics, bounds)
+    history = HistoryReader(settings)
+    app = create_app(settings, KafkaLog(settings, history), access, history, tracer, metrics, bounds)
     if metrics is not None:
         app.add_middleware(Measured, metrics=metrics)
         metrics.sample(KeyExpiry(lambda: access.directory, metrics).take)

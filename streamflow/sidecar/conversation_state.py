@@ -51,7 +51,7 @@ def service_of(settings: Settings, log: Log) -> Conversations:
     return Conversations(log.conversations, Assistant(settings, source))
 
 
-def _service(request: Request) -> Conversations:
+async def _service(request: Request) -> Conversations:
     found = request.app.state.conversations
     assert isinstance(found, Conversations)
     return found
@@ -60,7 +60,7 @@ def _service(request: Request) -> Conversations:
 ServiceOf = Annotated[Conversations, Depends(_service)]
 
 
-def seen_in(value: Annotated[str | None, Header(alias="If-Match", description=IF_MATCH)] = None) -> int:
+async def seen_in(value: Annotated[str | None, Header(alias="If-Match", description=IF_MATCH)] = None) -> int:
     """The revision that the request was made for. Raises Rejected (`revision_missing`)."""
     text = (value or "").strip().removeprefix("W/").strip('"')
     if not (text.isascii() and text.isdigit() and len(text) < 10):

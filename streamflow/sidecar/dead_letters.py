@@ -12,9 +12,9 @@ from streamflow.errors import Rejected
 from streamflow.ops.dead_letters import Letter, original_headers
 from streamflow.ops.replay import select
 from streamflow.sidecar.bodies import JsonRoute
-from streamflow.sidecar.principal import PrincipalOf, Right, actor, needs
+from streamflow.sidecar.principal import Principal, PrincipalOf, Right, actor, needs
 from streamflow.sidecar.problems import BODY_FAULTS, declared
-from streamflow.sidecar.state import LogOf, StateOf, audited
+from streamflow.sidecar.state import LogOf, State, StateOf, audited
 
 router = APIRouter(prefix="/dead-letters", tags=["dead letters"], route_class=JsonRoute)
 
@@ -81,7 +81,7 @@ class _Letters:
     """The dead letters of definitions for which the principal has a right, and the account of what is done to them. A
     letter of no definition is for those who have the right for all."""
 
-    def __init__(self, state: StateOf, principal: PrincipalOf) -> None:
+    def __init__(self, state: State, principal: Principal) -> None:
         self._state, self._principal = state, principal
 
     async def of(self, right: Right) -> list[Letter]:
@@ -106,7 +106,11 @@ class _Letters:
         await audited(self._state.identity, who, f"dead_letter.{verb}", target, after=told)
 
 
-Letters = Annotated[_Letters, Depends()]
+async def _letters(state: StateOf, principal: PrincipalOf) -> _Letters:
+    return _Letters(state, principal)
+
+
+Letters = Annotated[_Letters, Depends(_letters)]
 
 
 @router.get("", responses=declared("request_invalid"), dependencies=[needs(Right.READ_DEAD_LETTERS)])

@@ -117,7 +117,7 @@ async def accept(
         turn = await service.confirm(conversation, principal.name, model=body.model)
         response.status_code = 202
         return {"conversation": conversation, "turn": turn}
-    seen = seen_in(request.headers.get("if-match"))
+    seen = await seen_in(request.headers.get("if-match"))
     catalog = await catalog_of(service, conversation)
 
     def decide(state: Conversation, _now_ms: int) -> Sequence[Event]:

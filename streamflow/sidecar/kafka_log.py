@@ -19,6 +19,7 @@ from streamflow.definition.model import Definition
 from streamflow.engine.commands import Command
 from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError
+from streamflow.history.reader import HistoryReader
 from streamflow.ids import partition_of
 from streamflow.kafka.admin import Admin
 from streamflow.kafka.definitions import Snapshot
@@ -59,6 +60,7 @@ from streamflow.ops.tail import Listener, Tail
 from streamflow.ops.unclaimed import UnclaimedEvent, read_unclaimed
 from streamflow.settings import Settings
 from streamflow.sidecar.log import REMEMBER_S, Place, Started
+from streamflow.sidecar.run_histories import RunHistories
 from streamflow.sidecar.traced import stamped, stamped_record
 from streamflow.wire.decoding import Record
 from streamflow.wire.settlement import Settlement
@@ -72,10 +74,12 @@ _LATE_S = 3.0  # what is older is not given to anybody, although somebody reads 
 
 
 class KafkaLog:
-    """Kafka, and what runs in the background for it until `close`."""
+    """Kafka, and what runs in the background for it until `close`. `history` has most of what is asked about single
+    runs; without it, all of it is read from the topic."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, history: HistoryReader | None = None) -> None:
         self._settings = settings
+        self._histories = RunHistories(settings, history) if history is not None else None
         self._exchange = Exchange(settings)
         self._commands_id: str | None = None
         self._approvals = Approvals()
@@ -114,7 +118,9 @@ class KafkaLog:
         return await asyncio.to_thread(self._exchange.expect, command, REMEMBER_S)
 
     async def history(self, run: str) -> list[Transition]:
-        return await asyncio.to_thread(find_history, self._settings, run)
+        entry = partition_of_known_run(self._settings, run)
+        found = await self._histories.of(run, entry) if self._histories is not None else None
+        return found if found is not None else await asyncio.to_thread(find_history, self._settings, run)
 
     async def restart(self, run: str, *, why: str, version: str | None) -> Restarted:
         return await asyncio.to_thread(restart, self._settings, run, why=why, version=version)
@@ -261,6 +267,8 @@ class KafkaLog:
         return described(self._settings, published, presence(self._settings, published))
 
     async def close(self) -> None:
+        if self._histories is not None:
+            await self._histories.close()
         await asyncio.to_thread(self._tail.close)
         await asyncio.to_thread(self.jobs.close)
         await asyncio.to_thread(self.conversations.close)

@@ -23,7 +23,7 @@ LOCAL = principal_with("local", via="local")
 """The local admin: a user of this machine, with a sidecar without a token and an installation without users."""
 
 
-def principal_of(request: Request) -> Principal:
+async def principal_of(request: Request) -> Principal:
     """Who sent `request`, as the guard found out."""
     found = request.scope["principal"]
     assert isinstance(found, Principal)
@@ -39,7 +39,7 @@ class _Needs:
     def __init__(self, right: Right) -> None:
         self.right = right
 
-    def __call__(self, principal: PrincipalOf) -> None:
+    async def __call__(self, principal: PrincipalOf) -> None:
         principal.require(self.right)
 
 
@@ -49,7 +49,7 @@ class _NeedsForName:
     def __init__(self, right: Right) -> None:
         self.right = right
 
-    def __call__(self, principal: PrincipalOf, name: str) -> None:
+    async def __call__(self, principal: PrincipalOf, name: str) -> None:
         principal.require(self.right, name)
 
 

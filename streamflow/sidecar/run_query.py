@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from streamflow.errors import Rejected
 from streamflow.history.filters import RunFilter
-from streamflow.sidecar.principal import PrincipalOf, Right
+from streamflow.sidecar.log import Log
+from streamflow.sidecar.principal import Principal, PrincipalOf, Right
 from streamflow.sidecar.state import LogOf
 
 _ATTRIBUTE = re.compile(r"attr\.([a-z][a-z0-9_]{0,39})")
@@ -89,7 +90,7 @@ def attributes_in(given: Iterable[tuple[str, Any]]) -> dict[str, str]:
 class Scope:
     """The definitions of which the principal gets to see what was asked for."""
 
-    def __init__(self, log: LogOf, principal: PrincipalOf) -> None:
+    def __init__(self, log: Log, principal: Principal) -> None:
         self._log, self._principal = log, principal
 
     async def names(self, definition: str | None, *rights: Right) -> tuple[str, ...] | None:
@@ -104,4 +105,8 @@ class Scope:
         return tuple(sorted(name for name in published if all(who.may(right, name) for right in rights)))
 
 
-ScopeOf = Annotated[Scope, Depends()]
+async def _scope(log: LogOf, principal: PrincipalOf) -> Scope:
+    return Scope(log, principal)
+
+
+ScopeOf = Annotated[Scope, Depends(_scope)]

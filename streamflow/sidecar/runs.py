@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 import msgspec
@@ -22,7 +23,7 @@ from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.log import Log, heard, heard_of_run
 from streamflow.sidecar.principal import Principal, PrincipalOf, Right, actor, needs, require_run
 from streamflow.sidecar.problems import BODY_FAULTS, declared
-from streamflow.sidecar.state import LogOf, StateOf, audited
+from streamflow.sidecar.state import LogOf, State, StateOf, audited
 
 router = APIRouter(prefix="/runs", tags=["runs"], route_class=JsonRoute)
 
@@ -62,6 +63,7 @@ _RESTART = (
     "too_many_open",
 )
 _PAGE = 1000
+_LONG = 500  # transitions that take too long to be gone through while others wait
 
 RunId = str
 Wait = Annotated[str | None, Query(description="the id of a command: answer when it has been applied or refused")]
@@ -119,7 +121,7 @@ class StepOf(_Body):
 class _Asking:
     """Asks something of a run, in the name of the principal, with its account in the audit."""
 
-    def __init__(self, state: StateOf, principal: PrincipalOf) -> None:
+    def __init__(self, state: State, principal: Principal) -> None:
         self._state, self._principal = state, principal
 
     async def ask(self, run: str, command: CancelRun | RetryStep | SkipStep | FailRun) -> Asked:
@@ -136,7 +138,11 @@ class _Asking:
         await audited(self._state.identity, actor(self._principal), f"run.{verb}", run, after=told)
 
 
-AskingOf = Annotated[_Asking, Depends(_Asking)]
+async def _asking(state: StateOf, principal: PrincipalOf) -> _Asking:
+    return _Asking(state, principal)
+
+
+AskingOf = Annotated[_Asking, Depends(_asking)]
 
 
 @router.post("", status_code=202, responses=declared(*_START), dependencies=[needs(Right.START_RUNS)])
@@ -194,7 +200,8 @@ async def show(
     run: RunId, log: LogOf, principal: PrincipalOf, wait: Wait = None, timeout_s: Seconds = _WAIT_S
 ) -> dict[str, Any]:
     """How far a run is, and each of its steps."""
-    return described(await _history(log, principal, run, wait, timeout_s))
+    history = await _history(log, principal, run, wait, timeout_s)
+    return described(history) if len(history) < _LONG else await asyncio.to_thread(described, history)
 
 
 @router.get("/{run}/transitions", responses=declared(*_READ), dependencies=[needs(Right.READ_RUNS)])

@@ -33,22 +33,30 @@ class State:
     streams: Streams
 
 
-def _state(request: Request) -> State:
+def state_of(request: Request) -> State:
+    """What the app of a request was made with."""
     found = request.app.state.streamflow
     assert isinstance(found, State)
     return found
 
 
-def _log(request: Request) -> Log:
-    return _state(request).log
+# FastAPI runs a dependency that is no coroutine in a thread, which costs more than all of these do.
 
 
-def _identity(request: Request) -> Identity:
-    return _state(request).identity
+async def _state(request: Request) -> State:
+    return state_of(request)
 
 
-def _history(request: Request) -> HistoryReader:
-    return _state(request).history
+async def _log(request: Request) -> Log:
+    return state_of(request).log
+
+
+async def _identity(request: Request) -> Identity:
+    return state_of(request).identity
+
+
+async def _history(request: Request) -> HistoryReader:
+    return state_of(request).history
 
 
 async def changed(identity: Identity, who: Actor, make: Make) -> Change:
@@ -74,12 +82,12 @@ async def audited(
     await changed(identity, who, lambda _directory, _now_ms: change)
 
 
-def _runner(request: Request) -> JobRunner:
-    return _state(request).runner
+async def _runner(request: Request) -> JobRunner:
+    return state_of(request).runner
 
 
-def _streams(request: Request) -> Streams:
-    return _state(request).streams
+async def _streams(request: Request) -> Streams:
+    return state_of(request).streams
 
 
 StateOf = Annotated[State, Depends(_state)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from contextlib import nullcontext
 from contextvars import ContextVar
 from typing import NamedTuple
 
@@ -83,7 +84,7 @@ class Traced:
 
         token = _caller.set(Caller(trace, correlation_id))
         try:
-            with bound_contextvars(**identifiers(trace, correlation_id)):
+            with bound_contextvars(**named) if (named := identifiers(trace, correlation_id)) else nullcontext():
                 await self._app(scope, receive, answered)
         finally:
             _caller.reset(token)

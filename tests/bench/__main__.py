@@ -28,6 +28,7 @@ from tests.bench import (
     million,
     overhead,
     recovery,
+    sidecar,
 )
 from tests.bench.report import Row, machine, show
 from tests.bench.stage import Stage
@@ -44,6 +45,7 @@ PARTS: dict[str, Callable[[Stage], list[Row]]] = {
     "million": million.measure,
     "capacity": capacity.measure,
     "history": history.measure,
+    "sidecar": sidecar.measure,
     "first_token": first_token.measure,
     "diagrams": diagrams.measure,
 }

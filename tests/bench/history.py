@@ -17,10 +17,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from streamflow.engine import transitions as t
-from streamflow.engine.attempt_transitions import AttemptFailed, AttemptSucceeded, CallRequested
-from streamflow.engine.commands import Event
-from streamflow.engine.transitions import Transition
 from streamflow.history.database import Database, closing
 from streamflow.history.filters import RunFilter
 from streamflow.history.projection import Changes, Told, project_runs
@@ -32,6 +28,7 @@ from streamflow.settings import History, Settings
 from streamflow.wire.decoding import Record
 from streamflow.wire.transitions import decode_transition, encode_transition
 from tests import servers
+from tests.bench.histories import history_of
 from tests.bench.report import Row
 from tests.bench.stage import Stage
 from tests.builders import NOW_MS
@@ -214,45 +211,11 @@ def _records(runs: int) -> list[Record]:
     records: list[Record] = []
     waves = 50
     for first in range(0, runs, waves):
-        histories = [_history(number) for number in range(first, min(first + waves, runs))]
+        histories = [history_of(number) for number in range(first, min(first + waves, runs))]
         for each in itertools.chain.from_iterable(zip(*histories, strict=True)):
             key, value, headers = encode_transition(each, None)
             records.append(Record("runs", 0, len(records), each.at_ms, key, value, tuple(headers)))
     return records
-
-
-def _history(number: int) -> list[Transition]:
-    event = Event(name="placed", id=f"e{number}", time_ms=1, data={"city": f"c{number % 40}", "text": "x" * 200})
-    call = CallRequested(operation="http.post", lane="default", input={"a": "y" * 100}, due_ms=NOW_MS + 9)
-    facts: list[tuple[Any, str]] = [
-        (t.RunStarted(trigger="placed", event=event, sha="sha", revision="1"), ""),
-        (t.ValuesSet(values={"a": 1}), "set"),
-        (t.BranchChosen(branch="large"), "size"),
-        (t.StepsSkipped(steps=("small",)), ""),
-        (call, "charge"),
-        (AttemptFailed(code="http_500", message="no", retry_ms=NOW_MS), "charge"),
-        (call, "charge"),
-        (AttemptSucceeded(output={"ok": True}), "charge"),
-        (t.WaitStarted(events=("paid",), due_ms=NOW_MS + 9), "pay"),
-        (t.WaitSatisfied(outcome="paid", event=Event(name="paid", id=f"p{number}", time_ms=1, data={})), "pay"),
-        (t.EventEmitted(event="shipped", id=f"{number}/11", key=f"K{number}", data={"a": 1}), "ship"),
-        (t.RunCompleted(ended=("ship",)), ""),
-    ]
-    return [
-        Transition(
-            run=f"{number:08x}-main-{number:020x}",
-            definition="order",
-            version="1",
-            key=f"K{number}",
-            seq=seq,
-            at_ms=NOW_MS + number * 10 + seq,
-            cause=f"c{seq}",
-            data=data,
-            step=step or None,
-            attempt=1 if step == "charge" else None,
-        )
-        for seq, (data, step) in enumerate(facts, 1)
-    ]
 
 
 def projected(settings: Settings, runs: int) -> float:

@@ -15,15 +15,17 @@ from streamflow.definition.syntax import parse_catalog, parse_definition
 from streamflow.engine.commands import CancelRun, CompleteAttempt, RetryStep, SuspendAttempt
 from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError, Rejected
+from streamflow.history.reader import HistoryReader
 from streamflow.kafka.publication import publish
 from streamflow.operations.plugin import Registration
 from streamflow.ops.jobs import Job, Target, added
 from streamflow.ops.requests import Answer
 from streamflow.ops.starts import request, started_before
-from streamflow.settings import Settings, Topics
+from streamflow.settings import History, Settings, Topics
 from streamflow.sidecar.job_runner import JobRunner
 from streamflow.sidecar.kafka_log import KafkaLog
 from streamflow.sidecar.log import Log, heard
+from tests.integration.test_history import history_worker, wait_projected
 from tests.integration.workers import make_bench
 from tests.sidecar_log import CATALOG, REFUND, MemoryLog, contents
 
@@ -33,19 +35,29 @@ Made = tuple[Settings, Callable[[], Log]]
 NO_RUN = "00000000-main-0000000000000000abcd"
 
 
-@pytest.fixture(scope="module", params=["memory", pytest.param("kafka", marks=pytest.mark.broker)])
+@pytest.fixture(
+    scope="module", params=["memory", *(pytest.param(name, marks=pytest.mark.broker) for name in ("kafka", "history"))]
+)
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
-    """Settings, and what makes a log in an event loop. The real one has an engine behind it."""
+    """Settings, and what makes a log in an event loop. The real ones have an engine behind them, and one a history
+    store."""
     if request.param == "memory":
         settings = Settings(topics=Topics(partitions=2))
         one = MemoryLog(settings)
         yield settings, lambda: one
         return
-    with make_bench(request.getfixturevalue("bootstrap"), tmp_path_factory.mktemp("sidecar-log")) as bench:
+    folder = tmp_path_factory.mktemp("sidecar-log")
+    own = History(path=folder / "history.db")
+    with make_bench(request.getfixturevalue("bootstrap"), folder, history=own) as bench:
         for name, version, content in contents():
             publish(bench.settings, name=name, version=version, content=content, events={})
         bench.wait_open(bench.worker())
-        yield bench.settings, lambda: KafkaLog(bench.settings)
+        if request.param == "kafka":
+            yield bench.settings, lambda: KafkaLog(bench.settings)
+            return
+        history_worker(bench)
+        wait_projected(bench)
+        yield bench.settings, lambda: KafkaLog(bench.settings, HistoryReader(bench.settings))
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ def test_partitions_are_added_under_load_and_nothing_is_lost_or_done_twice(
     sender, store = Sender(world), world.folder / "history.sqlite"
     monkeypatch.setenv("STREAMFLOW_HISTORY__PATH", str(store))
     ingress = world.worker("ingress", instance_id="ingress")
-    world.worker("history", path=str(store))  # type: ignore[arg-type]
+    world.worker("history", path=str(store))
     first, second = (world.worker("engine", name, instance_id=name) for name in ("one", "two"))
     for number in range(KEYS):
         sender.event("opened", f"key-{number}")

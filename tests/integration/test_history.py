@@ -60,7 +60,7 @@ def shared(
 def history_worker(bench: Bench, name: str = "history", **options: Any) -> Worker:
     own = bench.settings.history.model_dump(exclude_defaults=True) | options
     environment = {f"STREAMFLOW_HISTORY__{option.upper()}": str(value) for option, value in own.items()}
-    return bench.launch(Forked("history", name, bench.folder, bench.environment() | environment))  # type: ignore[arg-type]
+    return bench.launch(Forked("history", name, bench.folder, bench.environment() | environment))
 
 
 def wait_projected(bench: Bench, timeout_s: float = 60.0) -> None:

@@ -52,7 +52,7 @@ def a_worker(bench: Bench, hook: Receiver, name: str) -> Worker:
         "STREAMFLOW_NOTIFICATIONS__STALLED_S": "2",
         "ON_CALL_URL": hook.url(),
     }
-    return bench.launch(Forked("history", name, bench.folder, bench.environment() | environment))  # type: ignore[arg-type]
+    return bench.launch(Forked("history", name, bench.folder, bench.environment() | environment))
 
 
 def subscribed(bench: Bench, name: str) -> None:

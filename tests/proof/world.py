@@ -28,7 +28,7 @@ from tests.proof import loans
 from tests.proof.reader import Stranger
 
 T = TypeVar("T")
-Kind = Literal["engine", "ingress", "tasks"]
+Kind = Literal["engine", "ingress", "tasks", "history"]
 Say = Callable[[str], None]
 
 ROOT = Path(__file__).parents[2]

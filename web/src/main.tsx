@@ -1,10 +1,19 @@
 import { CSPProvider } from "@base-ui/react/csp-provider";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { lazy, StrictMode, Suspense, useEffect } from "react";
+import { StrictMode, Suspense, useEffect } from "react";
 import { createRoot } from "react-dom/client";
-import { createBrowserRouter, Navigate, RouterProvider, useLocation, useNavigate } from "react-router";
+import {
+  createBrowserRouter,
+  matchRoutes,
+  Navigate,
+  RouterProvider,
+  useLocation,
+  useNavigate,
+  type RouteObject,
+} from "react-router";
 import { onSignedOut, Problem } from "./api/client";
 import { A, Card, Empty, PageHead } from "./parts/basics";
+import { chunk } from "./parts/chunk";
 import { Trouble as Failed, Waiting } from "./parts/loading";
 import { may, useMe } from "./shell/me";
 import { PAGES } from "./shell/pages";
@@ -12,26 +21,26 @@ import Shell from "./shell/Shell";
 import "./theme.css";
 
 const pages = {
-  runs: lazy(() => import("./runs/RunsPage")),
-  run: lazy(() => import("./runs/RunPage")),
-  compare: lazy(() => import("./runs/ComparePage")),
-  definitions: lazy(() => import("./definitions/DefinitionsPage")),
-  definition: lazy(() => import("./definitions/DefinitionPage")),
-  talks: lazy(() => import("./authoring/ConversationsPage")),
-  talk: lazy(() => import("./authoring/ConversationPage")),
-  shared: lazy(() => import("./authoring/SharedPage")),
-  inbox: lazy(() => import("./inbox/InboxPage")),
-  trouble: lazy(() => import("./trouble/TroublePage")),
-  dashboard: lazy(() => import("./dashboard/DashboardPage")),
-  workers: lazy(() => import("./fleet/WorkersPage")),
-  catalog: lazy(() => import("./fleet/CatalogPage")),
-  plugins: lazy(() => import("./fleet/PluginsPage")),
-  keys: lazy(() => import("./access/KeysPage")),
-  users: lazy(() => import("./access/UsersPage")),
-  jobs: lazy(() => import("./runs/JobsPage")),
-  editor: lazy(() => import("./definitions/EditorPage")),
-  audit: lazy(() => import("./access/AuditPage")),
-  login: lazy(() => import("./access/LoginPage")),
+  runs: chunk(() => import("./runs/RunsPage")),
+  run: chunk(() => import("./runs/RunPage")),
+  compare: chunk(() => import("./runs/ComparePage")),
+  definitions: chunk(() => import("./definitions/DefinitionsPage")),
+  definition: chunk(() => import("./definitions/DefinitionPage")),
+  talks: chunk(() => import("./authoring/ConversationsPage")),
+  talk: chunk(() => import("./authoring/ConversationPage")),
+  shared: chunk(() => import("./authoring/SharedPage")),
+  inbox: chunk(() => import("./inbox/InboxPage")),
+  trouble: chunk(() => import("./trouble/TroublePage")),
+  dashboard: chunk(() => import("./dashboard/DashboardPage")),
+  workers: chunk(() => import("./fleet/WorkersPage")),
+  catalog: chunk(() => import("./fleet/CatalogPage")),
+  plugins: chunk(() => import("./fleet/PluginsPage")),
+  keys: chunk(() => import("./access/KeysPage")),
+  users: chunk(() => import("./access/UsersPage")),
+  jobs: chunk(() => import("./runs/JobsPage")),
+  editor: chunk(() => import("./definitions/EditorPage")),
+  audit: chunk(() => import("./access/AuditPage")),
+  login: chunk(() => import("./access/LoginPage")),
 };
 
 const client = new QueryClient({
@@ -92,7 +101,7 @@ const { inbox: Inbox, trouble: Trouble, dashboard: Dashboard, workers: Workers }
 const { catalog: Catalog, plugins: Plugins, keys: Keys, audit: Audit, login: Login } = pages;
 const { users: UsersOf, jobs: Jobs, editor: Editor, talks: Talks, talk: Talk, shared: Shared } = pages;
 
-const router = createBrowserRouter([
+const routes: RouteObject[] = [
   {
     path: "/login",
     element: (
@@ -134,16 +143,27 @@ const router = createBrowserRouter([
       { path: "*", element: <NoPage /> },
     ],
   },
-]);
+];
+const router = createBrowserRouter(routes);
+
+/** Loads the page of this address. */
+async function enter() {
+  const shown = matchRoutes(routes, location)?.at(-1)?.route.element as { type?: unknown } | undefined;
+  await Object.values(pages)
+    .find((page) => page === shown?.type)
+    ?.load();
+}
 
 const nonce = document.querySelector<HTMLElement>("script[nonce]")?.nonce;
 
-createRoot(document.getElementById("root")!).render(
-  <StrictMode>
-    <CSPProvider nonce={nonce}>
-      <QueryClientProvider client={client}>
-        <RouterProvider router={router} />
-      </QueryClientProvider>
-    </CSPProvider>
-  </StrictMode>,
+void enter().then(() =>
+  createRoot(document.getElementById("root")!).render(
+    <StrictMode>
+      <CSPProvider nonce={nonce}>
+        <QueryClientProvider client={client}>
+          <RouterProvider router={router} />
+        </QueryClientProvider>
+      </CSPProvider>
+    </StrictMode>,
+  ),
 );

@@ -1,5 +1,5 @@
 import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
-import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { Suspense, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { useParams, useSearchParams } from "react-router";
 import { definitions, runs } from "../api/calls";
 import type { Message } from "../api/live";
@@ -8,6 +8,7 @@ import type { Run, Transition } from "../api/types";
 import { useLiveRun } from "../api/useLive";
 import { graphOf, pathOf } from "../graph/outline";
 import { A, Badge, Card, Facts, Json, Lasted, PageHead, RunLink, Time, toneOf } from "../parts/basics";
+import { chunk } from "../parts/chunk";
 import { Loaded, Waiting } from "../parts/loading";
 import { Tabs } from "../parts/overlays";
 import { useTitle } from "../parts/title";
@@ -20,12 +21,16 @@ import RunActions from "./RunActions";
 import StepPanel from "./StepPanel";
 import { waitsInWords } from "./waits";
 
-const Diagram = lazy(() => import("../graph/Diagram"));
-const GanttCard = lazy(() => import("./GanttCard"));
-const TransitionsCard = lazy(() => import("./TransitionsCard"));
-const ValuesCard = lazy(() => import("./ValuesCard"));
-const LogsCard = lazy(() => import("./LogsCard"));
-const OriginCard = lazy(() => import("./OriginCard"));
+const Diagram = chunk(() => import("../graph/Diagram"));
+const GanttCard = chunk(() => import("./GanttCard"));
+const TransitionsCard = chunk(() => import("./TransitionsCard"));
+const ValuesCard = chunk(() => import("./ValuesCard"));
+const LogsCard = chunk(() => import("./LogsCard"));
+const OriginCard = chunk(() => import("./OriginCard"));
+// While it is asked how far the run is: what most people look at.
+void Diagram.load();
+void GanttCard.load();
+if (new URLSearchParams(location.search).get("tab") === "transitions") void TransitionsCard.load();
 
 const ASK_MS = 2_000; // between two questions about a run whose transitions are not told
 const OFTEN_MS = 500; // between two about one whose transitions are

@@ -1,0 +1,48 @@
+"""Questions that come while others are being answered, asked together: a change of threads costs more than a small
+answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_AT_ONCE = 2  # callers whose answer takes long hold up no others, while there are few of them
+_MOST = 16
+
+
+class Together(Generic[K, V]):
+    """Asks `answer` for the values of some keys, in order. For one event loop. Nothing is kept: `answer` is called
+    after whoever wants a key came."""
+
+    def __init__(self, answer: Callable[[Sequence[K]], Awaitable[Sequence[V]]]) -> None:
+        self._answer = answer
+        self._waiting: list[tuple[K, asyncio.Future[V]]] = []
+        self._working: set[asyncio.Task[None]] = set()
+
+    async def ask(self, key: K) -> V:
+        """The value of a key. Raises what `answer` raises for those that are asked together."""
+        arrived: asyncio.Future[V] = asyncio.get_running_loop().create_future()
+        self._waiting.append((key, arrived))
+        if len(self._working) < _AT_ONCE:
+            task = asyncio.create_task(self._work())
+            self._working.add(task)
+            task.add_done_callback(self._working.discard)
+        return await arrived
+
+    async def _work(self) -> None:
+        while self._waiting:
+            some, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+            try:
+                found = await self._answer([key for key, _ in some])
+            except Exception as error:  # noqa: BLE001 - whoever asked is told
+                for _, arrived in some:
+                    if not arrived.done():
+                        arrived.set_exception(error)
+            else:
+                for (_, arrived), value in zip(some, found, strict=True):
+                    if not arrived.done():
+                        arrived.set_result(value)

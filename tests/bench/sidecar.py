@@ -1,0 +1,232 @@
+"""Small reads of one sidecar on one core, while transitions are written and projected: one run, its newest transitions,
+lists, and whether it answers.
+
+The clients, the broker and the history worker have the other core. Processor time is measured beside the rate: other
+work on the machine changes it less.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from streamflow.history.database import closing
+from streamflow.history.store import open_store
+from streamflow.history.writer import positions
+from streamflow.settings import History, Settings
+from tests.bench.histories import TRANSITIONS, append, long_history, run_of
+from tests.bench.meter import Meter
+from tests.bench.report import Row
+from tests.bench.stage import Stage, answer, pid_of, program
+from tests.bench.stage import percentile as share_of
+from tests.proof.world import PARTITIONS, ROOT, Failed, World, wait
+
+RUNS = 10_000
+AIM = 2000.0  # reads a second on one core
+WRITTEN = 1000  # transitions a second meanwhile
+LAG_S = 2.0
+LONG = 9_999_999  # the number of the run with many transitions
+LONG_RUN = 20_000
+OPEN_MS = 1000.0
+_CONNECTIONS = 16
+_RATE = "100000000"  # requests a minute of the key: what is measured is not to be refused
+
+
+def measure(stage: Stage) -> list[Row]:
+    """Raises Failed when a read was not answered."""
+    runs = stage.size(RUNS)
+    with _cores() as core, stage.world("sidecar") as world:
+        store = world.folder / "history.db"
+        worker = world.worker("history", path=str(store))
+        key = _key(world)
+        _append(world, 0, runs, 0)
+        _append_long(world)
+        _wait_projected(world, store)
+        with _sidecar(world, store, core) as (process, address):
+            stage.say(f"{runs} runs are projected")
+            paths = stage.folder / "paths.json"
+            paths.write_text(json.dumps(reads(runs)))
+            _read(address, key, 2.0, paths)  # the first ones open connections
+            rows = _measured(stage, world, process, pid_of(worker), address, key, paths, runs)
+            return rows + _long(address, key)
+
+
+def reads(runs: int) -> dict[str, list[str]]:
+    """The paths that are asked for, by kind: each kind as often."""
+    chosen = [run_of(number) for number in range(0, runs, max(1, runs // 500))]
+    return {
+        "a run": [f"/api/v1/runs/{run}" for run in chosen],
+        "its transitions": [f"/api/v1/runs/{run}/transitions?limit=100&newest_first=true" for run in chosen],
+        "a list": [
+            "/api/v1/runs?limit=20",
+            "/api/v1/runs?limit=20&status=completed",
+            *(f"/api/v1/runs?key=K{number}" for number in range(0, runs, max(1, runs // 100))),
+        ],
+        "health": ["/api/v1/health"],
+    }
+
+
+def _measured(
+    stage: Stage, world: World, process: subprocess.Popen[bytes], worker: int, address: str, key: str, paths: Path,
+    runs: int,
+) -> list[Row]:  # fmt: skip
+    more = max(1, int(WRITTEN * (stage.seconds + 3) / TRANSITIONS))
+    writing = _writing(world, runs, more, WRITTEN)
+    assert writing.stdout is not None
+    writing.stdout.readline()  # it begins
+    with Meter({"sidecar": process.pid, "history": worker}) as meter:
+        said = _read(address, key, stage.seconds, paths)
+    behind = _ask(address, key, "/history")
+    answer(writing, 60)
+    world.check()
+    began, ended = said["began_ms"], said["ended_ms"]
+    count = sum(said["statuses"].values())
+    used_us = meter.used_s("sidecar", began, ended) / count * 1e6
+    taken = [one for of_kind in said["taken"].values() for one in of_kind]
+    rows = [
+        Row("sidecar", f"reads/s, {WRITTEN} transitions/s written", count / (ended - began) * 1000, "1/s", aim=AIM),
+        Row("sidecar", "reads/s of processor time, one core", 1e6 / used_us, "1/s", aim=AIM),
+        Row("sidecar", "CPU of the sidecar for a read", used_us, "us", aim=1e6 / AIM, better="less"),
+        *(Row("sidecar", f"p{share * 100:.0f} of a read", share_of(taken, share), "ms", better="less")
+          for share in (0.5, 0.99)),
+        *(Row("sidecar", f"p50 of {kind}", share_of(found, 0.5), "ms", better="less")
+          for kind, found in said["taken"].items()),
+        Row("sidecar", "history behind meanwhile", behind["seconds"], "s", aim=LAG_S, better="less"),
+        Row("sidecar", "CPU of the history worker", meter.used_s("history", began, ended) / (ended - began) * 1e5,
+            "% of a core", better="less"),
+    ]  # fmt: skip
+    stage.say(f"{count} reads, {count / (ended - began) * 1000:.0f}/s, {used_us:.0f} us each")
+    return rows
+
+
+def _append_long(world: World) -> None:
+    sent = append(world.broker.bootstrap_servers, f"{world.prefix}runs", long_history(LONG, LONG_RUN))
+    if sent != LONG_RUN:
+        raise Failed(f"expected {LONG_RUN} transitions to be acknowledged but {sent} were")
+
+
+def _long(address: str, key: str) -> list[Row]:
+    """How long the questions of a page about a long run take, one after the other, when nobody asked before."""
+    run, rows = run_of(LONG), []
+    for name, path in (
+        ("newest transitions", f"/runs/{run}/transitions?limit=100&newest_first=true"),
+        ("steps", f"/runs/{run}"),
+        ("Gantt", f"/runs/{run}/gantt"),
+        ("state", f"/runs/{run}/state"),
+    ):
+        began = time.perf_counter()
+        _ask(address, key, path)
+        rows.append((name, (time.perf_counter() - began) * 1000))
+    whole = sum(taken for _, taken in rows)
+    return [
+        *(Row("sidecar", f"{name} of a run of {LONG_RUN} transitions", taken, "ms", better="less")
+          for name, taken in rows),
+        Row("sidecar", "all of these", whole, "ms", aim=OPEN_MS, better="less"),
+    ]  # fmt: skip
+
+
+def _read(address: str, key: str, seconds: float, paths: Path) -> dict[str, Any]:
+    return answer(program("reads", address, key, _CONNECTIONS, seconds, paths), seconds + 120)
+
+
+def _append(world: World, first: int, runs: int, rate: int) -> None:
+    answer(_writing(world, first, runs, rate), 300)
+
+
+def _writing(world: World, first: int, runs: int, rate: int) -> subprocess.Popen[str]:
+    return program("histories", world.broker.bootstrap_servers, f"{world.prefix}runs", first, runs, rate)
+
+
+def environment(world: World) -> dict[str, str]:
+    """The settings of a command in this world."""
+    return {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "STREAMFLOW_KAFKA__BOOTSTRAP_SERVERS": world.broker.bootstrap_servers,
+        "STREAMFLOW_TOPICS__PREFIX": world.prefix,
+        "STREAMFLOW_TOPICS__PARTITIONS": str(PARTITIONS),
+        "STREAMFLOW_LOG_FORMAT": "json",
+    }
+
+
+def _key(world: World) -> str:
+    """An API key of an admin of this world."""
+    for arguments in (
+        ["users", "add", "bench", "--service", "--role", "admin"],
+        ["keys", "add", "bench", "--for", "bench"],
+    ):
+        command = [sys.executable, "-m", "streamflow.cli.main", "access", *arguments]
+        done = subprocess.run(command, env=environment(world), cwd=world.folder, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Failed(f"expected {' '.join(arguments)} to work but {done.stderr}")
+    return done.stdout.strip().splitlines()[-1]
+
+
+@contextlib.contextmanager
+def _cores() -> Iterator[int]:
+    """The core of the sidecar, which this process and those that it starts leave alone while the block lasts."""
+    cores = os.sched_getaffinity(0)
+    last = max(cores)
+    os.sched_setaffinity(0, cores - {last} or cores)
+    try:
+        yield last
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+@contextlib.contextmanager
+def _sidecar(world: World, store: Path, core: int) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A sidecar on that core, and its address, while the block lasts."""
+    log = world.folder / "sidecar.log"
+    command = [sys.executable, "-m", "streamflow.cli.main", "sidecar", "--port", "0", "--parent", str(os.getpid())]
+    told = {"STREAMFLOW_HISTORY__PATH": str(store), "STREAMFLOW_ACCESS__REQUESTS_PER_MINUTE": _RATE}
+    with log.open("wb") as written:
+        process = subprocess.Popen(
+            command, cwd=world.folder, env=environment(world) | told, stdin=subprocess.DEVNULL, stdout=written,
+            stderr=subprocess.STDOUT, preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+        )  # fmt: skip
+
+    def listening() -> str:
+        if process.poll() is not None:
+            raise Failed(f"expected the sidecar to run but it ended:\n{log.read_text()[-4000:]}")
+        found = re.search(r'"url": "(http://[^"]+)"', log.read_text())
+        return found[1] if found else ""
+
+    try:
+        yield process, wait(listening, "the sidecar to listen")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _ask(address: str, key: str, path: str) -> Any:
+    request = urllib.request.Request(f"{address}/api/v1{path}", headers={"Authorization": f"Bearer {key}"})
+    with urllib.request.urlopen(request, timeout=30) as found:
+        return json.loads(found.read())
+
+
+def _wait_projected(world: World, store: Path) -> None:
+    """Waits until the history store has everything."""
+    ends = sum(high for _, high in world.stranger.ends(f"{world.prefix}runs").values())
+
+    def done() -> bool:
+        world.check()
+        with closing(open_store(Settings(history=History(path=store)))) as database:
+            found = positions(database).items()
+        return sum(at.offset for (topic, _), (_, at) in found if topic == "runs") >= ends
+
+    wait(done, "the history to be projected", 300, every_s=0.5)
