@@ -4,6 +4,7 @@ once, and a turn that is followed and cancelled."""
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -130,7 +131,7 @@ def is_replayed(visitor: Watched, stage: Stage) -> None:
     """A lower limit: of the payments that came, another one would have started a run."""
     page = visitor.page
     found = stage.ask(f"/definitions/{PUBLISHED}/versions/1")
-    text = found["yaml"].replace("> 50000", "> 10000").replace('version: "1"', 'version: "2"').replace("'1'", '"2"')
+    text = re.sub("^version: .*$", 'version: "2"', found["yaml"].replace("> 50000", "> 10000"), flags=re.MULTILINE)
     begun = stage.ask("/conversations", {"title": "A lower limit", "definition": text, "catalog": PAYMENTS.read_text()})
     visitor.go(f"/authoring/{begun['conversation']}?tab=compare", "text=Earlier runs")
     page.get_by_role("button", name="Replay").click()
