@@ -30,6 +30,7 @@ from tests.proof.world import Failed
 
 __all__ = ["kinds", "run"]
 
+ROOT = Path(__file__).parents[2]
 PER_S = 20.0
 LATE_MS = 60_000  # beside twice the time for which something was broken: what a busy machine needs to come back
 
@@ -96,7 +97,9 @@ def run(
                 nemesis.mend_all()
                 result.warned = _warned(site)
                 result.complaints = [
-                    f"{worker.name}: {line[:300]}" for worker in site.workers.values() for line in complaints(worker)
+                    f"{worker.name}: {line.replace(f'{ROOT}/', '')[:300]}"  # the folder of the checkout says nothing
+                    for worker in site.workers.values()
+                    for line in complaints(worker)
                 ][:5]
     except Failed as error:
         result.verdict, result.evidence = "stuck", [str(error)[:4000]]
