@@ -22,6 +22,7 @@ T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 _WRITE_S = 20.0
+_WAIT_MS = 20  # people wait for the first words of an answer while the topic is read to its end
 _LOOK_S = 0.2  # how often it is looked for what other processes wrote, while there are listeners
 
 Make = Callable[[Library, int], Records]
@@ -153,7 +154,7 @@ class ConversationTopic:
         changed: set[str] = set()
         try:
             if self._reader is None:
-                self._reader, self._library = LogReader(self._settings, self._topic, role="authoring"), Library()
+                self._reader, self._library = self._open(), Library()
             for record in self._reader.to_end():
                 key = (record.key or b"").decode(errors="replace")
                 found = self._library.take(key, record.value)
@@ -166,6 +167,9 @@ class ConversationTopic:
             raise
         self._tell(changed)
         return self._library
+
+    def _open(self) -> LogReader:
+        return LogReader(self._settings, self._topic, role="authoring", wait_ms=_WAIT_MS)
 
     def _tell(self, changed: set[str]) -> None:
         for listener in list(self._listeners) if changed else ():

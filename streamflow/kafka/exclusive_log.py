@@ -40,9 +40,12 @@ class Outgoing(NamedTuple):
 
 
 class LogReader:
-    """The committed records of partition 0 of a topic, from the beginning and on. Used by one thread."""
+    """The committed records of partition 0 of a topic, from the beginning and on. Used by one thread.
 
-    def __init__(self, settings: Settings, topic: str, *, role: str) -> None:
+    `wait_ms` is how long the broker keeps a request for which it has nothing. The end of a transaction is no record, so
+    after one `to_end` takes as long; a shorter wait is more requests."""
+
+    def __init__(self, settings: Settings, topic: str, *, role: str, wait_ms: int = 100) -> None:
         self._topic = topic
         self._group = reader_group(settings)
         self._errors: list[KafkaError] = []
@@ -53,7 +56,7 @@ class LogReader:
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",
-            "fetch.wait.max.ms": 100,
+            "fetch.wait.max.ms": wait_ms,
         }
         self._consumer = AssignedConsumer(lambda: Consumer(config))
         self._consumer.assign([TopicPartition(topic, 0, 0)])
