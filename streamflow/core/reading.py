@@ -9,7 +9,6 @@ from streamflow.engine.commands import (
     AdvanceWatermark,
     CancelRun,
     Command,
-    CompleteAttempt,
     Decide,
     Deliver,
     FailRun,
@@ -18,25 +17,14 @@ from streamflow.engine.commands import (
     RetryStep,
     SkipStep,
     StartRun,
-    SuspendAttempt,
 )
 from streamflow.ids import partition_of, partition_of_run
 from streamflow.wire.codec import DecodeError, decode_command
 from streamflow.wire.decoding import Headers
 from streamflow.wire.forwarding import forward_source
 
-# what no partition appends to itself: it enters by the first generation, and is forwarded from there
-_ENTERING = (
-    Deliver,
-    StartRun,
-    Decide,
-    CancelRun,
-    RetryStep,
-    SkipStep,
-    FailRun,
-    CompleteAttempt,
-    SuspendAttempt,
-)
+# what enters by the first generation, and is forwarded from there. A lane answers to the partition that asked, in any
+_ENTERING = (Deliver, StartRun, Decide, CancelRun, RetryStep, SkipStep, FailRun)
 
 
 class Unreadable(NamedTuple):

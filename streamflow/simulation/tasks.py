@@ -48,6 +48,7 @@ class Tasks:
         self.operations = dict(operations)
         self.calls: list[Task] = []
         self.open: dict[str, Task] = {}
+        self._asked_by: dict[str, int] = {}  # the partition that sent a task, by its id
         self._trackers: dict[tuple[str, int], OffsetTracker] = {}
         self.cancelled: set[str] = set()
         self.running: dict[str, Task] = {}  # without an answer until they are cancelled
@@ -64,7 +65,9 @@ class Tasks:
                     read += 1
                     if tracker.read(record.offset, source_of(record.headers)) is Seen.NEW:
                         tracker.finish(record.offset, Outcome.COMPLETED)
-                        self._take(decode_task(record.value or b""))
+                        task = decode_task(record.value or b"")
+                        self._asked_by[task.id] = number
+                        self._take(task)
         return read
 
     def _take(self, task: Task | CancelTask) -> None:
@@ -162,9 +165,9 @@ class Tasks:
     def _answer(self, task: Task, command: Command) -> None:
         if not isinstance(command, SuspendAttempt):
             self.open.pop(task.id, None)
-        self._log.append(
-            Outgoing(COMMANDS, partition_of(task.key, self._log.partitions), task.key.encode(), encode_command(command))
-        )
+        entry = partition_of(task.key, self._log.partitions)  # of an answer that no worker gives
+        number = self._asked_by.get(task.id, entry)
+        self._log.append(Outgoing(COMMANDS, number, task.key.encode(), encode_command(command)))
 
 
 def _begun(topic: str) -> OffsetTracker:
