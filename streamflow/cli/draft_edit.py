@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamflow.cli.draft_text import question_lines, statement_lines
+from streamflow.cli.draft_text import questions_lines, statement_lines
 
 if TYPE_CHECKING:
     from streamflow.authoring.editor.edited import Edited
@@ -35,13 +35,11 @@ def edit_text(found: Edited, path: Path, *, write: bool) -> str:
     assumed = [one for one in found.statements if one.origin == "assumed"]
     if assumed:
         lines += ["", "what was assumed", *statement_lines(assumed)]
-    blocking = sum(question.blocks for question in found.questions)
-    for number, question in enumerate(found.questions, 1):
-        if number == 1 and blocking:
-            lines += ["", "to be answered first, each answer as the sentence to edit by"]
-        elif number == blocking + 1:
-            lines += ["", "left open, and the draft can do without an answer"]
-        lines += question_lines(number, question)
+    lines += questions_lines(
+        found.questions,
+        "to be answered first, each answer as the sentence to edit by",
+        "left open, and the draft can do without an answer",
+    )
     if found.revision is not None:
         lines += ["", f"{path}: {'written' if write else 'not written, see --write'}"]
     return "\n".join(lines)

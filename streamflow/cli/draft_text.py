@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +29,19 @@ CatalogFile = Annotated[
 def statement_lines(found: Iterable[Statement]) -> list[str]:
     """A line for each statement: its number, its origin, its text."""
     return [f"{f'{one.number}.':<3} {one.origin:<8} {one.text}" for one in found]
+
+
+def questions_lines(questions: Sequence[Question], blocking: str, others: str) -> list[str]:
+    """Questions with their choices, under the headings `blocking` for those to answer first, and `others`."""
+    lines: list[str] = []
+    first = sum(question.blocks for question in questions)
+    for number, question in enumerate(questions, 1):
+        if number == 1 and first:
+            lines += ["", blocking]
+        elif number == first + 1:
+            lines += ["", others]
+        lines += question_lines(number, question)
+    return lines
 
 
 def question_lines(number: int, question: Question) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streamflow.cli import output, places, sources
-from streamflow.cli.draft_text import question_lines, refuse_existing, statement_lines, write_new, yaml_of
+from streamflow.cli.draft_text import questions_lines, refuse_existing, statement_lines, write_new, yaml_of
 from streamflow.cli.examples import example_catalog_files, example_catalogs
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, session_of
@@ -88,13 +88,9 @@ def drafted_text(drafted: Drafted) -> str:
     lines.append("drafted by rules, not by a language model")
     if drafted.statements:
         lines += ["", "what was understood", *statement_lines(drafted.statements)]
-    blocking = sum(question.blocks for question in drafted.questions)
-    for number, question in enumerate(drafted.questions, 1):
-        if number == 1 and blocking:
-            lines += ["", "answer these first; each choice is a new sentence"]
-        elif number == blocking + 1:
-            lines += ["", "optional questions"]
-        lines += question_lines(number, question)
+    lines += questions_lines(
+        drafted.questions, "answer these first; each choice is a new sentence", "optional questions"
+    )
     return "\n".join(lines)
 
 
