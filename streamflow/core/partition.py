@@ -180,9 +180,9 @@ class PartitionCore:
         if (reason := self._skips.get(record.offset)) is not None:
             self._pass_over(record, reason, now_ms, began)
             return None
-        own, command = self._own(), None
+        own, command, source = self._own(), None, source_of(record.headers)
         try:
-            found = read(record.value, self.place, record.headers)
+            found = read(record.value, self.place, record.headers, source)
             if isinstance(found, Unreadable):
                 command = found.command
                 decision = undecidable_record(own, record, found.reason, found.message, command)
@@ -197,7 +197,7 @@ class PartitionCore:
                     decision = unpublished_start(own, record, command, missing)
                 else:
                     return missing
-            outputs = outputs_of(decision, record, command, self.place, source_of(record.headers))
+            outputs = outputs_of(decision, record, command, self.place, source)
             events = [unsent_of(effect) for effect in decision.effects if isinstance(effect, PublishEvent)]
         except Exception as error:
             if stops_partition(error):

@@ -46,8 +46,10 @@ def source_of(headers: Headers) -> ForwardSource | None:
         return None
 
 
-def read(value: bytes | None, place: Place, headers: Headers = ()) -> Command | Unreadable:
-    """The command in a record's `value`."""
+def read(
+    value: bytes | None, place: Place, headers: Headers = (), source: ForwardSource | None = None
+) -> Command | Unreadable:
+    """The command in a record's `value`; `source` is what `source_of` finds in its headers."""
     value = value or b""
     if len(value) > place.limits.record_bytes:
         return Unreadable(
@@ -56,11 +58,12 @@ def read(value: bytes | None, place: Place, headers: Headers = ()) -> Command | 
             "elsewhere and send a reference.",
         )
     try:
-        forwarded = bool(headers) and forward_source(headers) is not None
+        if headers and source is None:
+            forward_source(headers)  # refuses one that nobody can read
         command = decode_command(value)
     except DecodeError as error:
         return Unreadable(error.code, error.message)
-    if not belongs(command, place, forwarded=forwarded):
+    if not belongs(command, place, forwarded=source is not None):
         return Unreadable(
             "misrouted",
             "The command is in a partition that its key does not belong to. Send it with Kafka's default partitioner "
