@@ -199,13 +199,7 @@ class Session:
         except KafkaException as error:
             raise unreadable("its topics", error) from error
         self._stalls.saw(found)
-        if stalled := self._stalls.stalled(self._consumer):
-            topic, number = stalled[0]
-            raise OperationError(
-                "topic_unreadable",
-                f"expected the records of partition {number} of {topic} but the client stopped fetching them. "
-                "The worker opens its consumer again.",
-            )
+        self._stalls.require_none(self._consumer)
         return found
 
     def _batch(self, messages: list[Message]) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from streamflow.errors import OperationError
+
 log = structlog.get_logger(__name__)
 
 CHECK_S = 10.0  # between two questions to the broker
@@ -72,6 +74,16 @@ class StallDetector:
         self._due = self._clock() + self._pause_s
         return found
 
+    def require_none(self, consumer: Consumer) -> None:
+        """For a worker whose session ends with its consumer. Raises OperationError (`topic_unreadable`)."""
+        if stalled := self.stalled(consumer):
+            topic, number = stalled[0]
+            raise OperationError(
+                "topic_unreadable",
+                f"expected the records of partition {number} of {topic} but the client stopped fetching them. "
+                "The worker opens its consumer again.",
+            )
+
 
 class AssignedConsumer:
     """A consumer of partitions that are assigned by hand, without a group. Used by one thread.
@@ -93,19 +105,21 @@ class AssignedConsumer:
         """Read these partitions too."""
         self.assign([*self._stalls.positions(), *places])
 
-    def look(self, topic: str, *, every_s: float = LOOK_S) -> None:
-        """Read the partitions of `topic` that were added, from their beginning. Mostly returns at once: it asks the
-        broker every `every_s`, and does nothing while it does not answer."""
+    def look(self, topic: str, wanted: Callable[[int], bool] = lambda number: True) -> list[int]:
+        """Read the `wanted` partitions of `topic` that were added, from their beginning; which ones. Mostly returns at
+        once: it asks the broker every `LOOK_S`, and does nothing while it does not answer."""
         if self._clock() < self._look_due:
-            return
-        self._look_due = self._clock() + every_s
+            return []
+        self._look_due = self._clock() + LOOK_S
         try:
             there = self.client.list_topics(topic, timeout=_ANSWER_S).topics[topic].partitions
         except KafkaException:
-            return
+            return []
         known = {place.partition for place in self._stalls.positions() if place.topic == topic}
-        if added := sorted(there.keys() - known):
+        added = [number for number in sorted(there.keys() - known) if wanted(number)]
+        if added:
             self.add(TopicPartition(topic, number, 0) for number in added)
+        return added
 
     def consume(self, most: int, timeout_s: float) -> list[Message]:
         """What is there, at most so many; if nothing is, waits for one message (librdkafka itself would wait for a full

@@ -115,13 +115,7 @@ class Session:
         mirror = self._settings.mirror
         found = self._consumer.consume(mirror.batch_records, timeout=mirror.interval_s)
         self._stalls.saw(found)
-        if stalled := self._stalls.stalled(self._consumer):
-            topic, number = stalled[0]
-            raise OperationError(
-                "topic_unreadable",
-                f"expected the records of partition {number} of {topic} but the client stopped fetching them. "
-                "The worker opens its consumer again.",
-            )
+        self._stalls.require_none(self._consumer)
         messages, at = [], dict(self._next)
         for message in found:
             error, place, offset = message.error(), _place(message), message.offset() or 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -25,7 +24,6 @@ _MISSING = (
     KafkaError.UNKNOWN_TOPIC_OR_PART,
 )
 _BATCH = 1000
-_LOOK_S = 5.0  # between looks for partitions that were added
 
 
 class Reading:
@@ -48,7 +46,7 @@ class Reading:
     ) -> None:
         self.topic = topic
         self._entry, self._first = entry, settings.topics.partitions
-        self._follows_growth, self._look_at = partitions is None, time.monotonic() + _LOOK_S
+        self._follows_growth = partitions is None
         self._group = reader_group(settings)
         self.at_end: set[int] = set()  # partitions whose end was reached at least once
         self.at: dict[int, int] = {}  # the offset that `follow` goes on with, by partition
@@ -114,9 +112,8 @@ class Reading:
 
     def follow(self, timeout_s: float = 0.2) -> list[Record]:
         """The records that come next; none when none came within `timeout_s`. Waits on while the broker is away."""
-        if self._follows_growth and time.monotonic() > self._look_at:
-            self._look_at = time.monotonic() + _LOOK_S
-            self._take_added()
+        if self._follows_growth:
+            self.partitions = (*self.partitions, *self._consumer.look(self.topic, self._may_hold))
         found = []
         for message in self._next(timeout_s):
             number, offset = message.partition() or 0, message.offset() or 0
@@ -126,15 +123,9 @@ class Reading:
                 found.append(as_record(message))
         return found
 
-    def _take_added(self) -> None:
-        """Read partitions that were added, from their beginning."""
-        try:
-            added = sorted(set(self._all_partitions()) - set(self.partitions))
-        except OperationError:  # the broker is away: later
-            return
-        if added:
-            self.partitions = (*self.partitions, *added)
-            self._consumer.add(TopicPartition(self.topic, number, 0) for number in added)
+    def _may_hold(self, number: int) -> bool:
+        """Whether a partition is one of those that were asked for."""
+        return self._entry is None or number % self._first == self._entry
 
     def _next(self, timeout_s: float) -> list[Message]:
         return self._consumer.consume(_BATCH, timeout_s)
@@ -168,11 +159,9 @@ class Reading:
                 "its name.",
                 retryable=False,
             )
-        if self._entry is None:
-            return tuple(sorted(found.partitions))
-        if self._entry not in found.partitions:
+        if self._entry is not None and self._entry not in found.partitions:
             raise self._partition_missing(self._entry)
-        return tuple(number for number in sorted(found.partitions) if number % self._first == self._entry)
+        return tuple(number for number in sorted(found.partitions) if self._may_hold(number))
 
     def _bounds(self, number: int) -> tuple[int, int]:
         try:
