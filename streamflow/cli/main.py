@@ -20,6 +20,7 @@ import typer.core
 
 from streamflow.cli.session import EXIT_CALLER, EXIT_INTERRUPTED, EXIT_OURS, Session
 from streamflow.errors import Rejected, StreamflowError
+from streamflow.kafka.interrupts import kept_interrupts
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     session = Session(json="--json" in line)
     command = typer.main.get_command(app)
     try:
-        code = command.main(args=line, prog_name="streamflow", standalone_mode=False, obj=session)
+        with kept_interrupts():
+            code = command.main(args=line, prog_name="streamflow", standalone_mode=False, obj=session)
         return code if isinstance(code, int) else 0
     except StreamflowError as error:
         return session.show_error(error)

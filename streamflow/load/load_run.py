@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamflow.errors import OperationError
+from streamflow.kafka.interrupts import kept_interrupts
 from streamflow.kafka.publication import read_log
 from streamflow.load.generator import Generator, Load
 from streamflow.load.reader import RunsReader
@@ -60,11 +61,12 @@ def perform(load: Load, *, drain_s: float, show: Callable[[Board], None], warn: 
 
         interrupted = False
         try:
-            for _ in generator.run():
-                look("sending")
-            for _ in generator.flush():
-                look("waiting for the broker")
-            _await_ends(load, tally, drain_s, look)
+            with kept_interrupts():
+                for _ in generator.run():
+                    look("sending")
+                for _ in generator.flush():
+                    look("waiting for the broker")
+                _await_ends(load, tally, drain_s, look)
         except KeyboardInterrupt:
             interrupted = True
             for _ in generator.flush(_LAST_FLUSH_S):
