@@ -6,7 +6,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-TEST_PROCESSES := 4 # each has a Kafka of its own; they mostly wait
+TEST_PROCESSES := 5 # each has a Kafka of its own; they mostly wait
 WITH_SERVERS := tests/integration tests/contract tests/faults
 PAGES := tests/web
 
