@@ -74,7 +74,8 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 def a_world(url: str) -> Iterator[World]:
     client = registry_client(RegistrySettings(url=url))
-    with SchemaRegistryClient({"url": url}) as confluent:
+    # without a limit it waits for ever; a request that got no answer is sent again (seen once of Apicurio)
+    with SchemaRegistryClient({"url": url, "timeout": 20}) as confluent:
         yield World(client, confluent)
     client.close()
 

@@ -53,7 +53,7 @@ class World:
         self.servers: dict[str, Any] = {"bootstrap.servers": settings.kafka.bootstrap_servers or "", "log_level": 0}
         self.producer = Producer(self.servers | {"partitioner": "murmur2_random"})
         self._asking = Consumer(self.servers | {"group.id": "test", "enable.auto.commit": False})
-        self.confluent = SchemaRegistryClient({"url": url})
+        self.confluent = SchemaRegistryClient({"url": url, "timeout": 20})
         self.workers: list[Worker] = []
 
     def worker(self, instance: str) -> Worker:

@@ -4,6 +4,7 @@ appended, and without reading the topic from its beginning."""
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,14 @@ from streamflow.settings import History
 from streamflow.sidecar import kafka_log
 from streamflow.sidecar.kafka_log import KafkaLog
 from streamflow.wire.transitions import encode_transition
-from tests.bench.histories import history_of, run_of
+from tests.bench.histories import history_of as history_since
+from tests.bench.histories import run_of
 from tests.integration.test_history import history_worker, wait_projected
 from tests.integration.workers import Bench, make_bench
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 
+BEGUN_MS = time.time_ns() // 1_000_000 - 60_000  # the worker removes runs that ended long ago
 Story = Callable[[KafkaLog], Awaitable[None]]
 
 
@@ -47,6 +50,10 @@ def whole_topics(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(kafka_log, "find_history", counted)
     return found
+
+
+def history_of(number: int) -> list[Transition]:
+    return history_since(number, BEGUN_MS)
 
 
 def append(bench: Bench, *transitions: Transition) -> None:

@@ -62,7 +62,7 @@ class World:
     def __init__(self, settings: Settings, folder: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("STREAMFLOW_REGISTRY__URL", url)
         self.bench = Bench(settings.model_copy(update={"registry": Registry(url=url)}), folder)
-        self.confluent = SchemaRegistryClient({"url": url})
+        self.confluent = SchemaRegistryClient({"url": url, "timeout": 20})
         self.url = url
         self.source, self.target = self.bench.topic(), self.bench.topic()
 
