@@ -7,14 +7,13 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
 import uvicorn
-from fastapi import APIRouter, Depends, FastAPI
-from fastapi.security import HTTPBearer
-from starlette.routing import BaseRoute
+from fastapi import FastAPI
+from fastapi.routing import APIRoute, APIWebSocketRoute
 from starlette.types import ASGIApp
 
 from streamflow.access.accounting import Access
@@ -127,9 +126,14 @@ ROUTERS = (
     description.router,
     *OPEN_ROUTERS,
 )
+# As they are: a router that is included in another one is another comparison for every request.
+ROUTES = tuple(
+    route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute | APIWebSocketRoute)
+)
 _DESCRIPTION = (
     "Start and show runs, decide approvals, receive callbacks. Errors are problem+json (RFC 9457) with a stable `code`."
 )
+_BEARER, _BEARER_TOLD = "HTTPBearer", "the sidecar's token, an API key, or the access token of a session"
 
 
 def create_app(
@@ -162,7 +166,7 @@ def create_app(
         await history.close()
 
     # The pages of /docs would load programs from elsewhere.
-    app = FastAPI(
+    app = _Application(
         title="Streamflow sidecar",
         version="1",
         description=_DESCRIPTION,
@@ -179,9 +183,8 @@ def create_app(
     app.state.live = Hub(log, lambda: app.state.streamflow.history)
     app.state.conversations = service_of(settings, log)
     app.state.answered, app.state.contracts = callbacks.Answered(), callbacks.Contracts()
-    routes = _routes()
-    app.router.routes.extend(routes)
-    app.router.middleware_stack = Sections(app.router.middleware_stack, routes=routes, prefix=API_PATH)
+    app.router.routes.extend(ROUTES)
+    app.router.middleware_stack = Sections(app.router.middleware_stack, routes=ROUTES, prefix=API_PATH)
     problems.add_to(app)
     body_bytes = max(settings.tasks.output_bytes, settings.limits.event_bytes) + _ENVELOPE_BYTES
     limits = GuardLimits(body_bytes=body_bytes, body_s=place.body_s, requests=bounds.requests)
@@ -191,23 +194,28 @@ def create_app(
     return app
 
 
-class _Told(HTTPBearer):
-    """How requests authenticate, for the description alone."""
+class _Application(FastAPI):
+    """FastAPI, whose description says which requests have to authenticate. The guard asks for it; as dependencies of
+    routes, with which FastAPI knows of it, it would cost every request."""
 
-    async def __call__(self) -> None:  # type: ignore[override]  # it is not asked for anything
-        return None
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            described = super().openapi()
+            schemes = {_BEARER: {"type": "http", "scheme": "bearer", "description": _BEARER_TOLD}}
+            described["components"]["securitySchemes"] = schemes
+            unguarded = _unguarded()
+            for path, operations in described["paths"].items():
+                for method, operation in operations.items():
+                    if (method.upper(), path) not in unguarded:
+                        operation["security"] = [{_BEARER: []}]
+        assert self.openapi_schema is not None
+        return self.openapi_schema
 
 
-@cache
-def _routes() -> tuple[BaseRoute, ...]:
-    """All routes, made once: FastAPI takes most of a second for them. What they stand on is in the application."""
-    # The guard has asked for the token before; this tells readers of /openapi.json so.
-    bearer = "the sidecar's token, an API key, or the access token of a session"
-    told = [Depends(_Told(scheme_name="HTTPBearer", auto_error=False, description=bearer))]
-    made = APIRouter()
-    for router in ROUTERS:
-        made.include_router(router, prefix=API_PATH, dependencies=told if router not in OPEN_ROUTERS else [])
-    return tuple(made.routes)
+def _unguarded() -> set[tuple[str, str]]:
+    """Methods and paths that ask for no token."""
+    routes = [route for router in OPEN_ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+    return {(method, route.path) for route in routes for method in route.methods or ()}
 
 
 def _hosts(settings: Settings) -> frozenset[str]:
@@ -327,4 +335,7 @@ def _listen(host: str, port: int) -> socket.socket:
             f"expected to listen on {host}:{port} but {found}. Set STREAMFLOW_SIDECAR__PORT to a free one.",
         ) from error
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+    # asyncio does it only for sockets that name their protocol, which those of create_server do not: without, every
+    # answer of two parts waits 40 ms for the client's delayed acknowledgement.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from streamflow.errors import Rejected
+from streamflow.operations.callbacks import API_PATH
 from streamflow.ops.approvals import decide, open_approval
 from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.log import heard_of_run
@@ -19,7 +20,7 @@ from streamflow.sidecar.principal import Principal, PrincipalOf, Right, actor, n
 from streamflow.sidecar.problems import BODY_FAULTS, declared
 from streamflow.sidecar.state import IdentityOf, LogOf, audited
 
-router = APIRouter(tags=["approvals"], route_class=JsonRoute)
+router = APIRouter(prefix=API_PATH, tags=["approvals"], route_class=JsonRoute)
 
 _ANSWER_S = 5.0
 _DECIDE = (

@@ -9,12 +9,13 @@ import msgspec
 from fastapi import APIRouter, Query
 
 from streamflow.access.audit import Entry
+from streamflow.operations.callbacks import API_PATH
 from streamflow.sidecar.principal import Right, needs
 from streamflow.sidecar.problems import declared
 from streamflow.sidecar.run_query import Ms
 from streamflow.sidecar.state import IdentityOf
 
-router = APIRouter(tags=["access"])
+router = APIRouter(prefix=API_PATH, tags=["access"])
 
 _PAGE = 200
 

@@ -21,14 +21,14 @@ from streamflow.engine.commands import CompleteAttempt, FailAttempt
 from streamflow.engine.depth import deeper, may_be_deeper
 from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError, Rejected
-from streamflow.operations.callbacks import Callback, read_answer, read_token
+from streamflow.operations.callbacks import API_PATH, Callback, read_answer, read_token
 from streamflow.operations.schema import misfit
 from streamflow.sidecar.log import Log, heard_of_run
 from streamflow.sidecar.problems import BODY_FAULTS, declared
 from streamflow.sidecar.state import State, StateOf
 from streamflow.wire.json_text import MAX_DEPTH
 
-router = APIRouter(tags=["callbacks"])
+router = APIRouter(prefix=API_PATH, tags=["callbacks"])
 
 _SOON_S = 0.5  # the engine's usual answer comes long before
 _ANSWER_S = 5.0

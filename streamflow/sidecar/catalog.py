@@ -11,13 +11,14 @@ from fastapi import APIRouter
 from streamflow.definition.content import event_names, operation_names
 from streamflow.definition.model import Definition
 from streamflow.kafka.definitions import Snapshot
+from streamflow.operations.callbacks import API_PATH
 from streamflow.operations.registry import known_operations
 from streamflow.ops.catalog import published_operations
 from streamflow.sidecar.principal import Principal, PrincipalOf, Right, needs
 from streamflow.sidecar.problems import declared
 from streamflow.sidecar.state import LogOf
 
-router = APIRouter(prefix="/catalog", tags=["catalog"])
+router = APIRouter(prefix=f"{API_PATH}/catalog", tags=["catalog"])
 
 
 @router.get("/events", responses=declared(), dependencies=[needs(Right.READ_CATALOG)])

@@ -18,6 +18,7 @@ from streamflow.conversations.entries import Entry
 from streamflow.conversations.library import Library
 from streamflow.conversations.service import Conversations
 from streamflow.errors import Rejected
+from streamflow.operations.callbacks import API_PATH
 from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.conversation_bodies import Answered, Cancel, Message, NewConversation, Renaming, Share
 from streamflow.sidecar.conversation_state import CHANGE, EDITS, KNOWN, READS, TURN, ServiceOf, told
@@ -26,8 +27,8 @@ from streamflow.sidecar.principal import PrincipalOf, Right, actor
 from streamflow.sidecar.problems import declared
 from streamflow.sidecar.state import IdentityOf, StreamsOf, audited
 
-router = APIRouter(prefix="/conversations", tags=["conversations"], route_class=JsonRoute)
-shared = APIRouter(prefix="/shared", tags=["conversations"])
+router = APIRouter(prefix=f"{API_PATH}/conversations", tags=["conversations"], route_class=JsonRoute)
+shared = APIRouter(prefix=f"{API_PATH}/shared", tags=["conversations"])
 
 _PAGE = 1000
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from streamflow.errors import Rejected
+from streamflow.operations.callbacks import API_PATH
 from streamflow.ops.dead_letters import Letter, original_headers
 from streamflow.ops.replay import select
 from streamflow.sidecar.bodies import JsonRoute
@@ -16,7 +17,7 @@ from streamflow.sidecar.principal import Principal, PrincipalOf, Right, actor, n
 from streamflow.sidecar.problems import BODY_FAULTS, declared
 from streamflow.sidecar.state import LogOf, State, StateOf, audited
 
-router = APIRouter(prefix="/dead-letters", tags=["dead letters"], route_class=JsonRoute)
+router = APIRouter(prefix=f"{API_PATH}/dead-letters", tags=["dead letters"], route_class=JsonRoute)
 
 _LONGEST = 200
 _AT_ONCE = 1000

@@ -20,6 +20,7 @@ from streamflow.definition.catalog import Catalog
 from streamflow.definition.content import child_names
 from streamflow.definition.model import Definition
 from streamflow.kafka.definitions import Snapshot
+from streamflow.operations.callbacks import API_PATH
 from streamflow.ops.definition_approvals import approval_of, approvals_of, report_on
 from streamflow.ops.definitions import resolve
 from streamflow.ops.shadow import MOST_RUNS, shadow
@@ -31,7 +32,7 @@ from streamflow.sidecar.principal import Principal, PrincipalOf, Right, actor, n
 from streamflow.sidecar.problems import BODY_FAULTS, declared
 from streamflow.sidecar.state import LogOf, State, StateOf, audited
 
-router = APIRouter(prefix="/definitions", tags=["definitions"], route_class=JsonRoute)
+router = APIRouter(prefix=f"{API_PATH}/definitions", tags=["definitions"], route_class=JsonRoute)
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 APPROVE = (

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from streamflow.definition.content import child_names
 from streamflow.kafka.rollback import target_of
+from streamflow.operations.callbacks import API_PATH
 from streamflow.ops.definitions import resolve
 from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.definitions import Body, acting
@@ -17,7 +18,7 @@ from streamflow.sidecar.principal import PrincipalOf, Right, actor, needs_for_na
 from streamflow.sidecar.problems import BODY_FAULTS, declared
 from streamflow.sidecar.state import LogOf, StateOf, audited
 
-router = APIRouter(prefix="/definitions", tags=["definitions"], route_class=JsonRoute)
+router = APIRouter(prefix=f"{API_PATH}/definitions", tags=["definitions"], route_class=JsonRoute)
 
 _PROMOTE = (
     *BODY_FAULTS,

@@ -19,6 +19,7 @@ from streamflow.definition.outline import outline
 from streamflow.definition.syntax import to_yaml
 from streamflow.errors import Rejected
 from streamflow.kafka.definitions import Snapshot
+from streamflow.operations.callbacks import API_PATH
 from streamflow.ops.catalog import Surroundings
 from streamflow.ops.contradictions import definitions_contradicted
 from streamflow.ops.definition_approvals import read_approval, require_approval
@@ -33,7 +34,7 @@ from streamflow.sidecar.principal import Principal, PrincipalOf, Right, actor, n
 from streamflow.sidecar.problems import BODY_FAULTS, declared
 from streamflow.sidecar.state import IdentityOf, LogOf, State, StateOf, audited
 
-router = APIRouter(prefix="/definitions", tags=["definitions"], route_class=JsonRoute)
+router = APIRouter(prefix=f"{API_PATH}/definitions", tags=["definitions"], route_class=JsonRoute)
 
 READ = ("request_invalid", "unknown_definition", "version_unknown", "version_unreadable")
 SUBMIT = (*BODY_FAULTS, "definition_invalid", "version_unreadable")

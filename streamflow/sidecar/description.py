@@ -11,9 +11,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from streamflow.operations.callbacks import API_PATH
 from streamflow.sidecar.principal import Right, needs
 
-router = APIRouter()
+router = APIRouter(prefix=API_PATH)
 
 _STYLE = (
     "body{font:14px/1.5 Inter,system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#1f2937}"

@@ -10,6 +10,7 @@ from pydantic import Field
 from streamflow.approvals.approval import Source
 from streamflow.conversations import drafting
 from streamflow.conversations.library import Library
+from streamflow.operations.callbacks import API_PATH
 from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.conversation_state import KNOWN, ServiceOf
 from streamflow.sidecar.definition_approvals import APPROVE, Approving, approved, reported
@@ -18,7 +19,7 @@ from streamflow.sidecar.principal import PrincipalOf, Right, needs
 from streamflow.sidecar.problems import declared
 from streamflow.sidecar.state import LogOf, StateOf
 
-router = APIRouter(prefix="/conversations/{conversation}", tags=["conversations"], route_class=JsonRoute)
+router = APIRouter(prefix=f"{API_PATH}/conversations/{{conversation}}", tags=["conversations"], route_class=JsonRoute)
 
 
 class ToApproveDraft(Approving):

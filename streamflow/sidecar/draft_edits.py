@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from streamflow.conversations import drafting
 from streamflow.conversations.conversation import Conversation
 from streamflow.conversations.events import Event
+from streamflow.operations.callbacks import API_PATH
 from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.conversation_bodies import Branch, Chosen, Comment, Edit
 from streamflow.sidecar.conversation_state import (
@@ -28,7 +29,7 @@ from streamflow.sidecar.principal import PrincipalOf
 from streamflow.sidecar.problems import declared
 from streamflow.sidecar.state import LogOf
 
-router = APIRouter(prefix="/conversations/{conversation}", tags=["conversations"], route_class=JsonRoute)
+router = APIRouter(prefix=f"{API_PATH}/conversations/{{conversation}}", tags=["conversations"], route_class=JsonRoute)
 
 
 @router.post("/operations", responses=declared(*EDIT), dependencies=EDITS)

@@ -15,6 +15,7 @@ from streamflow.conversations.service import Conversations
 from streamflow.definition.catalog import Catalog
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.definitions import Snapshot
+from streamflow.operations.callbacks import API_PATH
 from streamflow.ops.scenarios import Performance
 from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.conversation_state import CHANGE, EDITS, KNOWN, READS, ServiceOf, catalog_of, told
@@ -24,7 +25,9 @@ from streamflow.sidecar.principal import PrincipalOf
 from streamflow.sidecar.problems import BODY_FAULTS, declared
 from streamflow.sidecar.state import LogOf
 
-router = APIRouter(prefix="/conversations/{conversation}/scenarios", tags=["conversations"], route_class=JsonRoute)
+router = APIRouter(
+    prefix=f"{API_PATH}/conversations/{{conversation}}/scenarios", tags=["conversations"], route_class=JsonRoute
+)
 
 _log = structlog.get_logger(__name__)
 _playing = asyncio.Semaphore(1)  # each takes a processor

@@ -17,12 +17,13 @@ from streamflow.conversations import drafting, kept_scenarios
 from streamflow.conversations.library import Library
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.mermaid import mermaid
+from streamflow.operations.callbacks import API_PATH
 from streamflow.sidecar.conversation_state import EDIT, KNOWN, READS, ServiceOf, catalog_of
 from streamflow.sidecar.draft_scenarios import played_on
 from streamflow.sidecar.problems import declared
 from streamflow.sidecar.state import LogOf
 
-router = APIRouter(prefix="/conversations/{conversation}", tags=["conversations"])
+router = APIRouter(prefix=f"{API_PATH}/conversations/{{conversation}}", tags=["conversations"])
 
 
 @router.get("/revisions/{revision}", responses=declared(*KNOWN, "draft_unknown"), dependencies=READS)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamflow.errors import Rejected, StreamflowError
 from streamflow.kafka.definitions import Snapshot
+from streamflow.operations.callbacks import API_PATH
 from streamflow.ops.intake import Incoming, Ready, cloudevent, ready
 from streamflow.sidecar.log import Log
 from streamflow.sidecar.principal import Right, needs
@@ -19,7 +20,7 @@ from streamflow.wire.cloudevents import BATCHED, STRUCTURED, media_type
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.json_text import read_json
 
-router = APIRouter(prefix="/events", tags=["events"])
+router = APIRouter(prefix=f"{API_PATH}/events", tags=["events"])
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from streamflow.operations.callbacks import API_PATH
 from streamflow.sidecar.problems import declared
 
-router = APIRouter(tags=["health"])
+router = APIRouter(prefix=API_PATH, tags=["health"])
 
 
 @router.get("/health", responses=declared(open_to_all=True))

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from streamflow.errors import Rejected
 from streamflow.history.filters import RunFilter
 from streamflow.history.reader import HistoryReader
+from streamflow.operations.callbacks import API_PATH
 from streamflow.ops.jobs import LONGEST, Action, Board, Job, Target, added
 from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.principal import Principal, PrincipalOf, Right, actor, needs
@@ -22,7 +23,7 @@ from streamflow.sidecar.problems import BODY_FAULTS, declared
 from streamflow.sidecar.run_query import RunQuery, ScopeOf, attributes_in
 from streamflow.sidecar.state import HistoryOf, IdentityOf, LogOf, RunnerOf, audited
 
-router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=JsonRoute)
+router = APIRouter(prefix=f"{API_PATH}/jobs", tags=["jobs"], route_class=JsonRoute)
 
 _SAMPLE = 20
 _PAGE = 1000

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from streamflow.operations.callbacks import API_PATH
 from streamflow.ops.fleet import lag_rows, lane_rows, worker_rows
 from streamflow.sidecar.principal import Right, needs
 from streamflow.sidecar.problems import declared
 from streamflow.sidecar.state import LogOf, StateOf
 
-router = APIRouter(tags=["workers"])
+router = APIRouter(prefix=API_PATH, tags=["workers"])
 
 _READ = ("request_invalid", "broker_refused")
 

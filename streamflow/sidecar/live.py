@@ -29,6 +29,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError, Rejected, StreamflowError
+from streamflow.operations.callbacks import API_PATH
 from streamflow.ops.history import partition_of_known_run
 from streamflow.sidecar.event_streams import CHECK_S, principal_again
 from streamflow.sidecar.guard import refuse
@@ -37,7 +38,7 @@ from streamflow.sidecar.live_lists import CHANNELS
 from streamflow.sidecar.principal import Principal, Right, require_run
 from streamflow.sidecar.state import State
 
-router = APIRouter()
+router = APIRouter(prefix=API_PATH)
 
 _CHANNELS = 100
 _QUEUED = 2000  # messages that a client may be behind with

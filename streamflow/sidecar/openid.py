@@ -21,7 +21,7 @@ from streamflow.sidecar.problems import declared
 from streamflow.sidecar.session import OFTEN, answer_with, begin, set_cookie, signing_of
 from streamflow.sidecar.state import State, StateOf, changed
 
-router = APIRouter(prefix="/session/oidc", tags=["session"], route_class=JsonRoute)
+router = APIRouter(prefix=f"{API_PATH}/session/oidc", tags=["session"], route_class=JsonRoute)
 
 LEAVE = f"{API_PATH}/session/oidc/end"
 _HINT_COOKIE = "streamflow_id_token"

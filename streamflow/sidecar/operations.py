@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from streamflow.errors import Rejected
+from streamflow.operations.callbacks import API_PATH
 from streamflow.operations.plugin import Registration
 from streamflow.operations.registry import known_operations
 from streamflow.sidecar.bodies import JsonRoute
@@ -14,7 +15,7 @@ from streamflow.sidecar.principal import PrincipalOf, Right, actor, needs
 from streamflow.sidecar.problems import BODY_FAULTS, declared
 from streamflow.sidecar.state import IdentityOf, LogOf, audited
 
-router = APIRouter(prefix="/operations", tags=["operations"], route_class=JsonRoute)
+router = APIRouter(prefix=f"{API_PATH}/operations", tags=["operations"], route_class=JsonRoute)
 
 _REGISTER = (
     *BODY_FAULTS,

@@ -15,6 +15,7 @@ from streamflow.conversations.service import Conversations
 from streamflow.engine.transitions import RunStarted
 from streamflow.errors import Rejected
 from streamflow.kafka.definitions import Snapshot
+from streamflow.operations.callbacks import API_PATH
 from streamflow.ops.definitions import resolve
 from streamflow.sidecar.conversation_state import ServiceOf
 from streamflow.sidecar.definitions import READ
@@ -23,7 +24,7 @@ from streamflow.sidecar.problems import declared
 from streamflow.sidecar.run_views import history_of
 from streamflow.sidecar.state import LogOf
 
-router = APIRouter(tags=["runs"])
+router = APIRouter(prefix=API_PATH, tags=["runs"])
 
 
 @router.get(

@@ -17,6 +17,7 @@ from streamflow.access.key_changes import add_key, require_key, revoke_key, rota
 from streamflow.access.records import ApiKey, View, shown
 from streamflow.access.session_changes import end_session, remove_view, save_view
 from streamflow.errors import Rejected
+from streamflow.operations.callbacks import API_PATH
 from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.identity import rate_name
 from streamflow.sidecar.openid import LEAVE
@@ -25,7 +26,7 @@ from streamflow.sidecar.problems import BODY_FAULTS, declared
 from streamflow.sidecar.session import forget_cookies, password_fits
 from streamflow.sidecar.state import IdentityOf, changed, changed_by
 
-router = APIRouter(tags=["access"], route_class=JsonRoute)
+router = APIRouter(prefix=API_PATH, tags=["access"], route_class=JsonRoute)
 
 _DAY_MS = 86_400_000
 _OWN = [needs(Right.USE_OWN)]

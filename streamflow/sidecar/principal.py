@@ -30,6 +30,8 @@ async def principal_of(request: Request) -> Principal:
     return found
 
 
+# FastAPI solves each dependency of a dependency again in every request, which takes longer than these do: they ask the
+# request themselves.
 PrincipalOf = Annotated[Principal, Depends(principal_of)]
 
 
@@ -39,8 +41,8 @@ class _Needs:
     def __init__(self, right: Right) -> None:
         self.right = right
 
-    async def __call__(self, principal: PrincipalOf) -> None:
-        principal.require(self.right)
+    async def __call__(self, request: Request) -> None:
+        (await principal_of(request)).require(self.right)
 
 
 class _NeedsForName:
@@ -49,8 +51,8 @@ class _NeedsForName:
     def __init__(self, right: Right) -> None:
         self.right = right
 
-    async def __call__(self, principal: PrincipalOf, name: str) -> None:
-        principal.require(self.right, name)
+    async def __call__(self, request: Request) -> None:
+        (await principal_of(request)).require(self.right, request.path_params["name"])
 
 
 def needs(right: Right) -> Dependency:

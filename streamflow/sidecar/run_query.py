@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterable
 from typing import Annotated, Any
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from streamflow.errors import Rejected
 from streamflow.history.filters import RunFilter
 from streamflow.sidecar.log import Log
-from streamflow.sidecar.principal import Principal, PrincipalOf, Right
-from streamflow.sidecar.state import LogOf
+from streamflow.sidecar.principal import Principal, Right, principal_of
+from streamflow.sidecar.state import state_of
 
 _ATTRIBUTE = re.compile(r"attr\.([a-z][a-z0-9_]{0,39})")
 _ATTRIBUTES = 16
@@ -105,8 +105,8 @@ class Scope:
         return tuple(sorted(name for name in published if all(who.may(right, name) for right in rights)))
 
 
-async def _scope(log: LogOf, principal: PrincipalOf) -> Scope:
-    return Scope(log, principal)
+async def _scope(request: Request) -> Scope:
+    return Scope(state_of(request).log, await principal_of(request))
 
 
 ScopeOf = Annotated[Scope, Depends(_scope)]

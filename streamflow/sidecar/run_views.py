@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Response
 
 from streamflow.definition.mermaid import mermaid
 from streamflow.engine.transitions import Transition
+from streamflow.operations.callbacks import API_PATH
 from streamflow.ops.comparison import compare
 from streamflow.ops.definitions import content_of_run
 from streamflow.ops.explanations import explain
@@ -22,7 +23,7 @@ from streamflow.sidecar.principal import Principal, PrincipalOf, Right, needs, r
 from streamflow.sidecar.problems import declared
 from streamflow.sidecar.state import LogOf
 
-router = APIRouter(prefix="/runs/{run}", tags=["runs"])
+router = APIRouter(prefix=f"{API_PATH}/runs/{{run}}", tags=["runs"])
 
 _READ = ("request_invalid", "no_run_id", "run_unknown")
 _DRAW = (*_READ, "version_unknown", "version_unreadable")

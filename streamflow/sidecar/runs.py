@@ -6,7 +6,7 @@ import asyncio
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from streamflow.engine.commands import CancelRun, FailRun, RetryStep, SkipStep
@@ -14,6 +14,7 @@ from streamflow.engine.trace import CORRELATION_CHARS
 from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.definitions import Snapshot
+from streamflow.operations.callbacks import API_PATH
 from streamflow.ops.exchange import UNANSWERED
 from streamflow.ops.history import described, partition_of_known_run
 from streamflow.ops.requests import new_id
@@ -21,11 +22,11 @@ from streamflow.ops.starts import Request as StartOf
 from streamflow.ops.starts import request, started_before
 from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.log import Log, heard, heard_of_run
-from streamflow.sidecar.principal import Principal, PrincipalOf, Right, actor, needs, require_run
+from streamflow.sidecar.principal import Principal, PrincipalOf, Right, actor, needs, principal_of, require_run
 from streamflow.sidecar.problems import BODY_FAULTS, declared
-from streamflow.sidecar.state import LogOf, State, StateOf, audited
+from streamflow.sidecar.state import LogOf, State, audited, state_of
 
-router = APIRouter(prefix="/runs", tags=["runs"], route_class=JsonRoute)
+router = APIRouter(prefix=f"{API_PATH}/runs", tags=["runs"], route_class=JsonRoute)
 
 _WAIT_S = 10.0
 _LONGEST_WAIT_S = 60.0
@@ -138,8 +139,8 @@ class _Asking:
         await audited(self._state.identity, actor(self._principal), f"run.{verb}", run, after=told)
 
 
-async def _asking(state: StateOf, principal: PrincipalOf) -> _Asking:
-    return _Asking(state, principal)
+async def _asking(request: Request) -> _Asking:
+    return _Asking(state_of(request), await principal_of(request))
 
 
 AskingOf = Annotated[_Asking, Depends(_asking)]

@@ -14,6 +14,7 @@ from streamflow.definition.catalog import Catalog
 from streamflow.definition.lines import Lines
 from streamflow.definition.model import Definition
 from streamflow.kafka.definitions import Snapshot
+from streamflow.operations.callbacks import API_PATH
 from streamflow.ops.definitions import resolve
 from streamflow.ops.samples import sample_scenarios
 from streamflow.ops.scenarios import perform, published_children, read_scenarios
@@ -23,7 +24,7 @@ from streamflow.sidecar.principal import PrincipalOf, Right, needs, needs_for_na
 from streamflow.sidecar.problems import declared
 from streamflow.sidecar.state import LogOf, StateOf
 
-router = APIRouter(prefix="/definitions", tags=["definitions"], route_class=JsonRoute)
+router = APIRouter(prefix=f"{API_PATH}/definitions", tags=["definitions"], route_class=JsonRoute)
 
 _KEPT = 100  # performances of published scenarios
 _simulations = asyncio.Semaphore(1)  # each takes a processor

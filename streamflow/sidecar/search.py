@@ -6,19 +6,21 @@ import time
 from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 
 from streamflow.errors import Rejected
 from streamflow.history.queries import Page, Sort
 from streamflow.history.reading import TroubleFilter, TroublePage
+from streamflow.operations.callbacks import API_PATH
 from streamflow.ops.definitions import resolve
 from streamflow.sidecar.principal import PrincipalOf, Right, needs, needs_for_name, run_unknown
 from streamflow.sidecar.problems import declared
+from streamflow.sidecar.query_model import parameters_of, query_as
 from streamflow.sidecar.run_query import Ms, Number, RunQuery, ScopeOf, attributes_in
 from streamflow.sidecar.state import HistoryOf, LogOf
 
-router = APIRouter(tags=["history"])
+router = APIRouter(prefix=API_PATH, tags=["history"])
 
 _PAGE = 200
 _DAY_MS = 86_400_000
@@ -52,9 +54,14 @@ NEXT_ACTION = {
 """What a person does about each kind of trouble."""
 
 
-@router.get("/runs", responses=declared(*_LIST), dependencies=[needs(Right.READ_RUNS)])
+@router.get(
+    "/runs",
+    responses=declared(*_LIST),
+    dependencies=[needs(Right.READ_RUNS)],
+    openapi_extra=parameters_of(RunList),
+)
 async def runs(
-    request: Request, history: HistoryOf, scope: ScopeOf, asked: Annotated[RunList, Query()]
+    request: Request, history: HistoryOf, scope: ScopeOf, asked: Annotated[RunList, Depends(query_as(RunList))]
 ) -> dict[str, Any]:
     """Runs, without their data. Every filter must fit; `attr.<name>` is the value of a search attribute. A page may
     have fewer rows than asked for and still a `next`."""

@@ -36,7 +36,7 @@ from streamflow.sidecar.identity import (
 from streamflow.sidecar.problems import BODY_FAULTS, declared
 from streamflow.sidecar.state import State, StateOf, changed
 
-router = APIRouter(prefix="/session", tags=["session"], route_class=JsonRoute)
+router = APIRouter(prefix=f"{API_PATH}/session", tags=["session"], route_class=JsonRoute)
 
 _LOGIN = "login+jwt"
 _LOGIN_S = 600  # that a log-in at the provider may take

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import Field
 
+from streamflow.operations.callbacks import API_PATH
 from streamflow.ops.shadow import MOST_RUNS, shadow
 from streamflow.ops.shadow_range import shadow_range
 from streamflow.sidecar.bodies import JsonRoute
@@ -19,7 +20,7 @@ from streamflow.sidecar.principal import PrincipalOf, Right, needs
 from streamflow.sidecar.problems import declared
 from streamflow.sidecar.state import LogOf, StateOf
 
-router = APIRouter(prefix="/definitions", tags=["definitions"], route_class=JsonRoute)
+router = APIRouter(prefix=f"{API_PATH}/definitions", tags=["definitions"], route_class=JsonRoute)
 
 _replaying = asyncio.Semaphore(1)  # each takes a processor
 

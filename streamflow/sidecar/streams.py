@@ -13,13 +13,14 @@ from starlette.types import Receive, Scope, Send
 
 from streamflow.engine.transitions import ENDINGS, Transition
 from streamflow.errors import OperationError, Rejected
+from streamflow.operations.callbacks import API_PATH
 from streamflow.sidecar.event_streams import EventStream
 from streamflow.sidecar.principal import PrincipalOf, Right, needs
 from streamflow.sidecar.problems import declared
 from streamflow.sidecar.run_views import history_of
 from streamflow.sidecar.state import IdentityOf, LogOf, StreamsOf
 
-router = APIRouter(prefix="/runs/{run}", tags=["runs"])
+router = APIRouter(prefix=f"{API_PATH}/runs/{{run}}", tags=["runs"])
 
 _QUEUED = 1000  # transitions that a reader may be behind with
 _CODES = ("request_invalid", "no_run_id", "run_unknown", "cursor_invalid")

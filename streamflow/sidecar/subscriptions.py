@@ -11,13 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from streamflow.access.directory import Directory
 from streamflow.access.records import Subscription
 from streamflow.access.subscription_changes import subscribe, unsubscribe, usable_targets
+from streamflow.operations.callbacks import API_PATH
 from streamflow.settings import NOTIFICATION_KINDS, NotificationKind
 from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.principal import Principal, PrincipalOf, Right, needs, user_of
 from streamflow.sidecar.problems import BODY_FAULTS, declared
 from streamflow.sidecar.state import IdentityOf, State, StateOf, changed_by
 
-router = APIRouter(tags=["access"], route_class=JsonRoute)
+router = APIRouter(prefix=API_PATH, tags=["access"], route_class=JsonRoute)
 
 _OWN = [needs(Right.USE_OWN)]
 

@@ -14,12 +14,13 @@ from streamflow.access.changes import add_grant, add_user, change_user, remove_g
 from streamflow.access.directory import Directory
 from streamflow.access.records import Grant, User, shown
 from streamflow.access.rights import Role
+from streamflow.operations.callbacks import API_PATH
 from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.principal import PrincipalOf, Right, needs
 from streamflow.sidecar.problems import BODY_FAULTS, declared
 from streamflow.sidecar.state import IdentityOf, changed_by
 
-router = APIRouter(tags=["access"], route_class=JsonRoute)
+router = APIRouter(prefix=API_PATH, tags=["access"], route_class=JsonRoute)
 
 _READ = [needs(Right.READ_ACCESS)]
 _CHANGE = [needs(Right.CHANGE_ACCESS)]

@@ -11,8 +11,9 @@ from fastapi.routing import APIRoute, APIWebSocketRoute
 from fastapi.testclient import TestClient
 
 from streamflow.access.rights import principal_with
+from streamflow.operations.callbacks import API_PATH
 from streamflow.sidecar import principal
-from streamflow.sidecar.app import ROUTERS
+from streamflow.sidecar.app import ROUTES
 from streamflow.sidecar.principal import EVERY_RIGHT, Right, needed_by
 from tests.unit.sidecar.test_guard import OPEN
 from tests.unit.sidecar.test_operations import PLUGIN
@@ -25,9 +26,8 @@ PAGE = Path(__file__).parents[3] / "docs" / "sidecar.md"
 def routes() -> dict[tuple[str, str], Right | None]:
     """The right that each route needs, by method and path below that of the API."""
     return {
-        (method, route.path_format): needed_by(route.dependencies)
-        for router in ROUTERS
-        for route in router.routes
+        (method, route.path_format.removeprefix(API_PATH)): needed_by(route.dependencies)
+        for route in ROUTES
         if isinstance(route, APIRoute)
         for method in route.methods or ()
     }
@@ -41,12 +41,12 @@ def test_every_route_needs_a_right_but_the_open_ones() -> None:
 
 
 def test_these_are_all_routes_there_are(client: TestClient) -> None:
-    """What walks `routes()` misses none: the application has these routers and nothing else, and of their routes only
-    one is for WebSockets, which asks for the rights of what is subscribed to."""
+    """What walks `routes()` misses none: the application has these and nothing else, and only one of them is for
+    WebSockets, which asks for the rights of what is subscribed to."""
     app: FastAPI = client.app  # type: ignore[assignment]
-    assert [getattr(route, "original_router", route) for route in app.routes] == list(ROUTERS)
-    others = [route for router in ROUTERS for route in router.routes if not isinstance(route, APIRoute)]
-    assert [(type(route), getattr(route, "path", "")) for route in others] == [(APIWebSocketRoute, "/live")]
+    assert app.routes == list(ROUTES)
+    others = [route for route in ROUTES if not isinstance(route, APIRoute)]
+    assert [(type(route), getattr(route, "path", "")) for route in others] == [(APIWebSocketRoute, f"{API_PATH}/live")]
 
 
 def test_a_principal_without_the_right_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
