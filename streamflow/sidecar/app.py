@@ -62,7 +62,7 @@ from streamflow.sidecar import (
     users,
 )
 from streamflow.sidecar.bounds import Bounds, bounds_of, bounds_of_process
-from streamflow.sidecar.connections import HEAD_BYTES, ConnectionLimits, protocols
+from streamflow.sidecar.connections import ConnectionLimits, protocols
 from streamflow.sidecar.conversation_state import service_of
 from streamflow.sidecar.event_streams import Streams
 from streamflow.sidecar.guard import Guard, GuardLimits, is_loopback
@@ -290,7 +290,6 @@ def server_config(
         backlog=backlog,
         ws_max_size=_MESSAGE_BYTES,
         ws_per_message_deflate=False,
-        h11_max_incomplete_event_size=HEAD_BYTES,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=_GRACE_S,

@@ -1,10 +1,11 @@
-"""Bodies of requests, read by the one reader of JSON."""
+"""Bodies: of requests, read by the one reader of JSON, and of answers that are asked for often."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import msgspec
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
@@ -20,6 +21,17 @@ class _JsonRequest(Request):
         if not hasattr(self, "_value"):
             self._value = read_json(await self.body())
         return self._value
+
+
+class JsonAnswer(Response):
+    """An answer that msgspec writes, of structs too. FastAPI would check it first, and write it from Python's objects,
+    which takes longer than small answers do."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """Its bytes."""
+        return msgspec.json.encode(content)
 
 
 class JsonRoute(APIRoute):

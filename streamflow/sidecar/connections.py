@@ -7,6 +7,8 @@ it was sent. Above the limit the one that has waited longest, for a request or f
 have not taken is bounded in bytes, over all connections. Every connection that is ended so is counted.
 
 What is no HTTP is answered with a problem (RFC 9457), and a head that is too large with 431 (RFC 6585).
+
+httptools parses: a request takes 80 us of a core less than with h11, which was a third of the smallest answer.
 """
 
 from __future__ import annotations
@@ -14,12 +16,12 @@ from __future__ import annotations
 import asyncio
 import sys
 from dataclasses import dataclass
+from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, Protocol
 
-import h11
 import structlog
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 
 from streamflow.core.metrics import Metrics, NoMetrics
@@ -30,6 +32,7 @@ _log = structlog.get_logger(__name__)
 HEAD_BYTES = 32_768  # request line and headers
 UNREAD_BYTES = 64 << 20  # of answers that wait for their readers, in one process
 _CLOSE_GRACE_S = 1.0  # beyond the deadline of a body, for the answer that says so
+_PIPELINED = 100  # requests that wait for the answer before theirs: one read may bring thousands
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +50,18 @@ class ConnectionLimits:
     """Seconds from the head until the body is complete."""
 
 
-class _Connection(H11Protocol):
+class _HeadTooLarge(Exception):
+    """A head, the size of a chunk or a trailer of more than `HEAD_BYTES`."""
+
+
+class _Awaited(Enum):
+    """What a connection waits for."""
+
+    HEAD = auto()
+    BODY = auto()
+
+
+class _Connection(HttpToolsProtocol):
     """One connection. `limits`, `metrics`, `waiting` and `unread` belong to the server: `protocols` sets them."""
 
     limits: ConnectionLimits
@@ -61,6 +75,10 @@ class _Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._reading: asyncio.TimerHandle | None = None
         self._followed: object = None  # what is waited for, and in which request, by the deadline that is set
+        self._serving: RequestResponseCycle | None = None  # uvicorn knows the request that came last
+        self._in_head = self._in_body = False
+        self._head_bytes = 0  # of this head, or of a trailer
+        self._unparsed = 0  # bytes since something of the request was complete
         super().connection_made(transport)
         if len(self.connections) > self.limits.connections:
             longest = next(iter(self.waiting), None) or self.unread.longest() or self
@@ -74,16 +92,68 @@ class _Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
         self.unread.forget(self)
+        self._tell_of_end()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():  # what comes after a request that cannot be one
+            return
+        self._unparsed += len(data)
         super().data_received(data)
+        if self._unparsed > HEAD_BYTES and not self.transport.is_closing():
+            self._refuse_head()
         self._follow()
 
-    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+    def handle_websocket_upgrade(self) -> None:
         self._stop_waiting()
         self.unread.forget(self)
-        super().handle_websocket_upgrade(event)
+        super().handle_websocket_upgrade()
+
+    # -- what the parser finds
+
+    def on_message_begin(self) -> None:
+        if len(self.pipeline) >= _PIPELINED:
+            raise ValueError(f"more than {_PIPELINED} requests wait for the answers before theirs")
+        super().on_message_begin()
+        self._in_head, self._head_bytes = True, 0
+
+    def on_url(self, url: bytes) -> None:
+        self._weigh(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._weigh(len(name) + len(value) + 4)
+        if self._in_head:  # a trailer (RFC 9110, section 6.5.1) must not become a header of the request
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head, self._in_body, self._unparsed = False, True, 0
+        super().on_headers_complete()
+        if self.parser.should_upgrade() and not self._should_upgrade():
+            self.cycle.keep_alive = False  # the parser reads nothing after it
+
+    def on_chunk_header(self) -> None:
+        """The size of a chunk is complete."""
+        self._unparsed = self._head_bytes = 0
+
+    def on_body(self, body: bytes) -> None:
+        self._unparsed = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._in_body, self._unparsed = False, 0
+        super().on_message_complete()
+
+    def _weigh(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > HEAD_BYTES:
+            raise _HeadTooLarge
+
+    # -- answers
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._serving = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -98,29 +168,39 @@ class _Connection(H11Protocol):
         self.unread.forget(self)
 
     def send_400_response(self, msg: str) -> None:
-        """Called while what h11 raised is handled: it says which status is meant."""
+        """Called while what httptools raised is handled."""
         error = sys.exc_info()[1]
-        status = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400
-        if status == 431:
-            said = f"The request line and headers have more than {HEAD_BYTES} bytes. Send less."
-            self._answer(431, "head_too_large", said)
+        cause = error.__context__ if error is not None else None
+        if isinstance(cause, _HeadTooLarge):
+            self._refuse_head()
         else:
             self._answer(
-                400, "bad_request", f"The bytes are not an HTTP request: {str(error or msg)[:200]}. Send HTTP/1.1."
+                400, "bad_request", f"The bytes are not an HTTP request: {str(cause or error)[:200]}. Send HTTP/1.1."
             )
+
+    def _refuse_head(self) -> None:
+        said = f"The request line and headers have more than {HEAD_BYTES} bytes. Send less."
+        self._answer(431, "head_too_large", said)
+
+    def _awaited(self) -> _Awaited | None:
+        """What the client is to send now. None: its request is complete, or it has sent more than one."""
+        if self.transport.is_closing() or self.pipeline:
+            return None
+        if self._in_body:
+            return _Awaited.BODY
+        return _Awaited.HEAD if self._serving is None or self._serving.response_complete else None
 
     def _follow(self) -> None:
         """Sets the deadline of what is waited for now: a head, the rest of a body, or nothing."""
-        state = self.conn.their_state
-        phase = state if state in (h11.IDLE, h11.SEND_BODY) and not self.transport.is_closing() else None
-        answered = self.cycle is not None and self.cycle.response_complete
-        if (phase, self.cycle, answered) == self._followed:
+        awaited = self._awaited()
+        answered = self._serving is not None and self._serving.response_complete
+        if (awaited, self._serving, answered) == self._followed:
             return
         self._stop_waiting()
-        self._followed = phase, self.cycle, answered
-        if phase is not None:
+        self._followed = awaited, self._serving, answered
+        if awaited is not None:
             seconds = self.limits.head_s
-            if phase is h11.SEND_BODY:  # after its answer there is only time to read that
+            if awaited is _Awaited.BODY:  # after its answer there is only time to read that
                 seconds = _CLOSE_GRACE_S if answered else self.limits.body_s + _CLOSE_GRACE_S
             self.waiting[self] = None
             self._reading = self.loop.call_later(seconds, self._expire)
@@ -129,10 +209,8 @@ class _Connection(H11Protocol):
         self._reading = None
         if self.transport.is_closing():
             return
-        begun = self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]
-        body = self.conn.their_state is h11.SEND_BODY
-        _count(self.metrics, "head" if begun else "body" if body else "idle")
-        if begun:
+        _count(self.metrics, "body" if self._in_body else "head" if self._in_head else "idle")
+        if self._in_head:
             said = f"The request's head was not complete within {self.limits.head_s:g} s. Send it again."
             self._answer(408, "request_timeout", said)
         else:
@@ -140,30 +218,25 @@ class _Connection(H11Protocol):
 
     def _answer(self, status: int, code: str, detail: str) -> None:
         """Answers what cannot be a request, and closes."""
-        cycle = self.cycle
-        if cycle is not None and not cycle.response_complete:
-            cycle.disconnected = True  # what the application still says has no reader
-            cycle.message_event.set()
-            if cycle.response_started:
+        serving = self._serving
+        if serving is not None and not serving.response_complete:
+            self._tell_of_end()
+            if serving.response_started:
                 self.transport.close()
                 return
         body = bytes(problem(status, code, detail).body)
-        headers = [
-            (b"content-type", b"application/problem+json"),
-            (b"content-length", str(len(body)).encode()),
-            (b"connection", b"close"),
-        ]
-        parts: tuple[Any, ...] = (
-            h11.Response(status_code=status, headers=headers, reason=HTTPStatus(status).phrase.encode()),
-            h11.Data(data=body),
-            h11.EndOfMessage(),
+        head = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/problem+json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         )
-        try:
-            for part in parts:
-                self.transport.write(self.conn.send(part) or b"")
-        except h11.LocalProtocolError as error:
-            _log.debug("problem_not_sent", status=status, error=str(error))
+        self.transport.write(head.encode() + body)
         self.transport.close()
+
+    def _tell_of_end(self) -> None:
+        """Tells the request that is being served that what it still says has no reader."""
+        if self._serving is not None and not self._serving.response_complete:
+            self._serving.disconnected = True
+            self._serving.message_event.set()
 
     def _stop_waiting(self) -> None:
         _cancel(self._reading)
@@ -238,9 +311,11 @@ class _Socket(WSProtocol):
         super().connection_lost(exc)
 
 
-def protocols(limits: ConnectionLimits, metrics: Metrics | None = None) -> tuple[type[H11Protocol], type[WSProtocol]]:
-    """The protocols of one server, for `http` and `ws` of `uvicorn.Config`; with them goes
-    `h11_max_incomplete_event_size=HEAD_BYTES`. `metrics` count the connections that are ended."""
+def protocols(
+    limits: ConnectionLimits, metrics: Metrics | None = None
+) -> tuple[type[HttpToolsProtocol], type[WSProtocol]]:
+    """The protocols of one server, for `http` and `ws` of `uvicorn.Config`. `metrics` count the connections that are
+    ended."""
     told = metrics if metrics is not None else NoMetrics()
     unread = Unread(limits.head_s, UNREAD_BYTES, told)
     shared = {"limits": limits, "metrics": told, "waiting": {}, "unread": unread}

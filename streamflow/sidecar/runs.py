@@ -20,7 +20,7 @@ from streamflow.ops.history import described, partition_of_known_run
 from streamflow.ops.requests import new_id
 from streamflow.ops.starts import Request as StartOf
 from streamflow.ops.starts import request, started_before
-from streamflow.sidecar.bodies import JsonRoute
+from streamflow.sidecar.bodies import JsonAnswer, JsonRoute
 from streamflow.sidecar.log import Log, heard, heard_of_run
 from streamflow.sidecar.principal import Principal, PrincipalOf, Right, actor, needs, principal_of, require_run
 from streamflow.sidecar.problems import BODY_FAULTS, declared
@@ -196,16 +196,26 @@ async def start(
     return Asked(command=found.command.id, run=run)
 
 
-@router.get("/{run}", responses=declared(*_READ), dependencies=[needs(Right.READ_RUNS)])
+@router.get(
+    "/{run}",
+    response_model=dict[str, Any],
+    responses=declared(*_READ),
+    dependencies=[needs(Right.READ_RUNS)],
+)
 async def show(
     run: RunId, log: LogOf, principal: PrincipalOf, wait: Wait = None, timeout_s: Seconds = _WAIT_S
-) -> dict[str, Any]:
+) -> JsonAnswer:
     """How far a run is, and each of its steps."""
     history = await _history(log, principal, run, wait, timeout_s)
-    return described(history) if len(history) < _LONG else await asyncio.to_thread(described, history)
+    return JsonAnswer(described(history) if len(history) < _LONG else await asyncio.to_thread(described, history))
 
 
-@router.get("/{run}/transitions", responses=declared(*_READ), dependencies=[needs(Right.READ_RUNS)])
+@router.get(
+    "/{run}/transitions",
+    response_model=dict[str, Any],
+    responses=declared(*_READ),
+    dependencies=[needs(Right.READ_RUNS)],
+)
 async def transitions(
     run: RunId,
     log: LogOf,
@@ -216,7 +226,7 @@ async def transitions(
     newest_first: Annotated[bool, Query(description="the latest ones first")] = False,
     wait: Wait = None,
     timeout_s: Seconds = _WAIT_S,
-) -> dict[str, Any]:
+) -> JsonAnswer:
     """What happened in a run, in order, or the latest first. `next` is the number to go on with: `after` it, or
     `before` it with the latest first."""
     history = await _history(log, principal, run, wait, timeout_s)
@@ -225,7 +235,7 @@ async def transitions(
         found.reverse()
     page = found[:limit]
     rows = [{"type": one.type} | msgspec.to_builtins(one) for one in page]
-    return {"rows": rows, "next": page[-1].seq if len(page) < len(found) else None}
+    return JsonAnswer({"rows": rows, "next": page[-1].seq if len(page) < len(found) else None})
 
 
 @router.post(

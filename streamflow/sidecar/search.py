@@ -10,10 +10,11 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 
 from streamflow.errors import Rejected
-from streamflow.history.queries import Page, Sort
+from streamflow.history.queries import Sort
 from streamflow.history.reading import TroubleFilter, TroublePage
 from streamflow.operations.callbacks import API_PATH
 from streamflow.ops.definitions import resolve
+from streamflow.sidecar.bodies import JsonAnswer
 from streamflow.sidecar.principal import PrincipalOf, Right, needs, needs_for_name, run_unknown
 from streamflow.sidecar.problems import declared
 from streamflow.sidecar.query_model import parameters_of, query_as
@@ -56,21 +57,23 @@ NEXT_ACTION = {
 
 @router.get(
     "/runs",
+    response_model=dict[str, Any],
     responses=declared(*_LIST),
     dependencies=[needs(Right.READ_RUNS)],
     openapi_extra=parameters_of(RunList),
 )
 async def runs(
     request: Request, history: HistoryOf, scope: ScopeOf, asked: Annotated[RunList, Depends(query_as(RunList))]
-) -> dict[str, Any]:
+) -> JsonAnswer:
     """Runs, without their data. Every filter must fit; `attr.<name>` is the value of a search attribute. A page may
     have fewer rows than asked for and still a `next`."""
     attributes = attributes_in(request.query_params.multi_items())
     wanted = asked.wanted(await scope.names(asked.definition, Right.READ_RUNS), attributes)
-    page = _page(await history.runs(wanted, asked.sort, asked.cursor, asked.limit))
+    page = await history.runs(wanted, asked.sort, asked.cursor, asked.limit)
+    answer: dict[str, Any] = {"rows": page.rows, "next": page.next}
     if asked.count:
-        page["count"] = msgspec.to_builtins(await history.count(wanted))
-    return page
+        answer["count"] = await history.count(wanted)
+    return JsonAnswer(answer)
 
 
 @router.get("/runs/{run}/logs", responses=declared(*_READ, "run_unknown"), dependencies=[needs(Right.READ_RUNS)])
@@ -205,7 +208,7 @@ async def behind(history: HistoryOf) -> dict[str, Any]:
     }
 
 
-def _page(page: Page | TroublePage) -> dict[str, Any]:
+def _page(page: TroublePage) -> dict[str, Any]:
     return {"rows": msgspec.to_builtins(page.rows), "next": page.next}
 
 

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import uvicorn
@@ -17,7 +18,7 @@ from fastapi import FastAPI
 
 from streamflow.history.reader import HistoryReader
 from streamflow.settings import Settings, Topics
-from streamflow.sidecar.app import create_app
+from streamflow.sidecar.app import _listen, create_app
 from streamflow.sidecar.connections import HEAD_BYTES, ConnectionLimits, protocols
 from streamflow.sidecar.guard import GuardLimits
 from tests.access import MemoryAccess
@@ -29,30 +30,29 @@ HEAD = b"POST /api/v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: applicat
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
+@contextlib.contextmanager
+def served(app: Any) -> Iterator[int]:
+    """The port of a server of `app` with those limits, while the block lasts."""
+    listening = socket.create_server(("127.0.0.1", 0), backlog=512)
+    config = uvicorn.Config(app, http=protocols(LIMITS)[0], ws="none", log_config=None, lifespan="off")
+    server = uvicorn.Server(config)
+    serving = threading.Thread(target=server.run, args=([listening],))
+    serving.start()
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        server.should_exit = True
+        serving.join()
+
+
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     settings = Settings(topics=Topics(partitions=2))
     app: FastAPI = create_app(settings, MemoryLog(settings), MemoryAccess(), HistoryReader(settings))
     app.user_middleware[0].kwargs["limits"] = GuardLimits(body_bytes=100_000, body_s=LIMITS.body_s, requests=5)
-    listening = socket.create_server(("127.0.0.1", 0), backlog=512)
-    config = uvicorn.Config(
-        app,
-        http=protocols(LIMITS)[0],
-        ws="none",
-        log_config=None,
-        h11_max_incomplete_event_size=HEAD_BYTES,
-        lifespan="off",
-    )
-    server = uvicorn.Server(config)
-    serving = threading.Thread(target=server.run, args=([listening],))
-    serving.start()
-    port = listening.getsockname()[1]
-    try:
+    with served(app) as port:
         assert is_well(port)  # the first answer waits for what is made once
         yield port
-    finally:
-        server.should_exit = True
-        serving.join()
 
 
 @contextlib.contextmanager
@@ -131,17 +131,22 @@ def test_many_that_send_halves_shut_nobody_out(port: int, sent: bytes) -> None:
         (b"GET /" + b"x" * 2 * HEAD_BYTES, (431, "head_too_large")),
         (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * HEAD_BYTES, (431, "head_too_large")),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", (400, "bad_request")),
-        (b"PRI * HTTP/2.0\r\n\r\n", (400, "host_invalid")),
-        (b"GET /api/v1/health HTTP/1.1\r\n\r\n", (400, "bad_request")),
-        (b"GET /api/v1/health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", (400, "bad_request")),
-        (b"GET /api/v1/health HTTP/1.1\r\nHost: local\x01host\r\n\r\n", (400, "host_invalid")),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", (400, "bad_request")),
+        (b"GET /api/v1/health HTTP/1.1\r\n\r\n", (400, "host_invalid")),
+        (b"GET /api/v1/health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", (400, "host_invalid")),
+        (b"GET /api/v1/health HTTP/1.1\r\nHost: local\x01host\r\n\r\n", (400, "bad_request")),
         (b"GET /api/v1/health HTTP/1.0\r\n\r\n", (400, "host_invalid")),
         (b"GET /api/v1/health HTTP/1.0\r\nHost: [127.0.0.1]\r\n\r\n", (400, "host_invalid")),
         (HEAD + b"Content-Length: -5\r\n\r\n", (400, "bad_request")),
         (HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n", (400, "bad_request")),
         (HEAD + b"Transfer-Encoding: gzip\r\n\r\n", (400, "bad_request")),
         (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", (400, "bad_request")),
-        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"0" * 2 * HEAD_BYTES, (431, "head_too_large")),
+        (HEAD + b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\n{}\r\n0\r\n\r\n", (400, "bad_request")),
+        (HEAD + b"Content-Length : 2\r\n\r\n{}", (400, "bad_request")),
+        (HEAD + b"X: a\r\n b\r\n\r\n", (400, "bad_request")),
+        (HEAD + b"Content-Length: 2\n\n{}", (400, "bad_request")),
+        (CHUNKED + b"2\r\n{}\r\n0\r\n" + b"A: b\r\n" * HEAD_BYTES, (431, "head_too_large")),
+        (b"GET /caf\xc3\xa9 HTTP/1.1\r\nHost: localhost\r\n\r\n", (400, "bad_request")),
         (HEAD + b"Content-Length: 100001\r\n\r\n", (413, "body_too_large")),
         (CHUNKED + b"2710\r\n" + b"x" * 10_000 + b"\r\n", None),
         (CHUNKED + (b"2710\r\n" + b" " * 10_000 + b"\r\n") * 11, (413, "body_too_large")),
@@ -152,6 +157,88 @@ def test_what_is_no_request_is_told(port: int, sent: bytes, expected: tuple[int,
         found = answers(connection)
     assert found == ([expected] if expected else [(408, "request_timeout")])
     assert is_well(port)
+
+
+def test_the_size_of_a_chunk_has_an_end(port: int) -> None:
+    with connected(port, HEAD + b"Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n") as connection:
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(b"0" * 2 * HEAD_BYTES)
+        assert answers(connection) == [(431, "head_too_large")]
+
+
+def test_requests_at_once_are_answered_in_their_order_up_to_a_number(port: int) -> None:
+    ask = b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with connected(port, ask + b"GET /api/v1/no HTTP/1.1\r\nHost: localhost\r\n\r\n" + ask) as connection:
+        assert [status for status, _ in answers(connection)] == [200, 404, 200]
+    with connected(port, ask * 1000) as connection:
+        found = answers(connection)
+    assert found[-1:] == [(400, "bad_request")]
+    assert len(found) < 110
+    assert is_well(port)
+
+
+def test_an_upgrade_to_what_is_not_known_is_answered_without_it(port: int) -> None:
+    ask = b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\n"
+    with connected(port, ask + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n") as connection:
+        assert answers(connection) == [(200, "")]
+
+
+class Echo:
+    """An application that answers once the body is complete, with the headers as it knows them then. Below `/stays` it
+    begins an answer, and waits for the end of the connection."""
+
+    def __init__(self) -> None:
+        self.begun, self.left = threading.Event(), threading.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/stays":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+            self.begun.set()
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            self.left.set()
+            return
+        while (await receive()).get("more_body"):
+            pass
+        told = json.dumps({"code": ",".join(sorted(name.decode() for name, _ in scope["headers"]))}).encode()
+        headers = [(b"content-length", str(len(told)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": told})
+
+
+@pytest.fixture
+def echo() -> Echo:
+    return Echo()
+
+
+@pytest.fixture
+def echo_port(echo: Echo) -> Iterator[int]:
+    with served(echo) as port:
+        yield port
+
+
+def test_a_trailer_is_no_header(echo_port: int) -> None:
+    with connected(echo_port, CHUNKED + b"2\r\n{}\r\n0\r\nAuthorization: Bearer x\r\n\r\n") as connection:
+        assert answers(connection) == [(200, "content-type,host,transfer-encoding")]
+
+
+def test_who_leaves_is_noticed_although_another_request_waits(echo: Echo, echo_port: int) -> None:
+    """Else a stream would be served for ever to nobody."""
+    ask = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with connected(echo_port, ask % b"/stays" + ask % b"/") as connection:
+        assert connection.recv(10)
+        assert echo.begun.wait(PATIENCE_S)
+    assert echo.left.wait(PATIENCE_S)
+
+
+def test_parts_of_answers_wait_for_no_acknowledgement() -> None:
+    with (
+        contextlib.closing(_listen("127.0.0.1", 0)) as listening,
+        connected(listening.getsockname()[1]),
+        contextlib.closing(listening.accept()[0]) as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_who_reads_no_answer_is_left(port: int) -> None:
