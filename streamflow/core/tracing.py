@@ -56,7 +56,7 @@ def is_traced(command: Command | None, decision: Decision) -> bool:
     came: Trace | None = getattr(command, "trace", None)
     if came is not None and came.recorded:
         return True
-    return any(place.trace.recorded for place in decision.traces.values())
+    return bool(decision.traces) and any(place.trace.recorded for place in decision.traces.values())
 
 
 def decision_spans(

@@ -79,7 +79,7 @@ def interleaved(first: int, runs: int) -> Iterator[Transition]:
 
 def long_history(number: int, transitions: int) -> list[Transition]:
     """The transitions of a run that tries a call again and again, and goes on to its end."""
-    whole = history_of(number)
+    whole = history_of(number, time.time_ns() // 1_000_000)  # what ended long ago is removed
     tried = whole[:4] + [whole[4 + place % 2] for place in range(transitions - TRANSITIONS + 2)] + whole[6:]
     return [replace(one, seq=seq, at_ms=whole[0].at_ms + seq) for seq, one in enumerate(tried, 1)]
 

@@ -89,7 +89,7 @@ def measure(stage: Stage) -> list[Row]:
     """How much more CPU a command takes."""
     whole_us = _worker_us(stage)
     content = canonical(parse_definition(TWO_COMMANDS), parse_catalog(catalog()))
-    definitions, runs = _Definitions(content), stage.size(5000)
+    definitions, runs = _Definitions(content), stage.size(10_000)
     plain = list(commands(runs, sha256_of(content), 0))
     pairs = 3 if stage.quick else PAIRS
     thresholds = gc.get_threshold()

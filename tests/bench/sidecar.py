@@ -34,6 +34,7 @@ from tests.proof.world import PARTITIONS, ROOT, Failed, World, wait
 RUNS = 10_000
 AIM = 2000.0  # reads a second on one core
 WRITTEN = 1000  # transitions a second meanwhile
+MOST_WRITTEN = 5000  # transitions a second that the history worker keeps up with, on one core
 LAG_S = 2.0
 LONG = 9_999_999  # the number of the run with many transitions
 LONG_RUN = 20_000
@@ -58,6 +59,7 @@ def measure(stage: Stage) -> list[Row]:
             paths.write_text(json.dumps(reads(runs)))
             _read(address, key, 2.0, paths)  # the first ones open connections
             rows = _measured(stage, world, process, pid_of(worker), address, key, paths, runs)
+            rows += _kept_up(stage, world, pid_of(worker), address, key, 2 * runs)
             return rows + _long(address, key)
 
 
@@ -107,6 +109,31 @@ def _measured(
     ]  # fmt: skip
     stage.say(f"{count} reads, {count / (ended - began) * 1000:.0f}/s, {used_us:.0f} us each")
     return rows
+
+
+def _kept_up(stage: Stage, world: World, worker: int, address: str, key: str, first: int) -> list[Row]:
+    """How far the history store is behind while many transitions are written and nobody reads."""
+    more = max(1, int(MOST_WRITTEN * stage.seconds / TRANSITIONS))
+    writing = _writing(world, first, more, MOST_WRITTEN)
+    assert writing.stdout is not None
+    began_ms = json.loads(writing.stdout.readline())["began_ms"]
+    behind = []
+    with Meter({"history": worker}) as meter:
+        while writing.poll() is None:
+            behind.append(_ask(address, key, "/history")["seconds"])
+            time.sleep(0.2)
+        ended_ms = time.time() * 1000
+    said = answer(writing, 60)
+    seconds = (said["ended_ms"] - began_ms) / 1000
+    world.check()
+    stage.say(f"{said['sent'] / seconds:.0f} transitions/s: at most {max(behind):.2f} s behind, {len(behind)} looks")
+    name = f"{MOST_WRITTEN} transitions/s written"
+    used = meter.used_s("history", began_ms, ended_ms) / (ended_ms - began_ms) * 1e5
+    return [
+        Row("sidecar", f"history behind at most, {name}", max(behind), "s", aim=LAG_S, better="less"),
+        Row("sidecar", f"CPU of the history worker, {name}", used, "% of a core", aim=100.0, better="less"),
+        Row("sidecar", "transitions/s that were written", said["sent"] / seconds, "1/s", aim=0.99 * MOST_WRITTEN),
+    ]
 
 
 def _append_long(world: World) -> None:
