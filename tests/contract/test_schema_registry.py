@@ -20,6 +20,7 @@ from streamflow.registry.client import Registry, registry_client
 from streamflow.registry.readers import SchemaReaders, payload_reader
 from streamflow.settings import Registry as RegistrySettings
 from streamflow.wire.frame import framed_schema, head
+from tests.servers.apicurio import BY_TOPIC
 from tests.servers.memory_registry import memory_registry
 from tests.unit.registry.test_protobuf import written as protobuf_order
 
@@ -74,7 +75,6 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 def a_world(url: str) -> Iterator[World]:
     client = registry_client(RegistrySettings(url=url))
-    # without a limit it waits for ever; a request that got no answer is sent again (seen once of Apicurio)
     with SchemaRegistryClient({"url": url, "timeout": 20}) as confluent:
         yield World(client, confluent)
     client.close()
@@ -120,13 +120,15 @@ def test_avro_is_read_as_confluents_client_writes_it(world: World) -> None:
     }
     schema = Schema(json.dumps(basket), "AVRO", [reference])
     context = SerializationContext(world.subject("baskets"), MessageField.VALUE)
-    value = AvroSerializer(world.confluent, schema)({"lines": [{"sku": "a"}]}, context)
+    value = AvroSerializer(world.confluent, schema, conf=BY_TOPIC)({"lines": [{"sku": "a"}]}, context)
 
     assert world.readers().read_asking(value) == {"lines": [{"sku": "a"}]}
 
 
 def test_protobuf_is_read_as_confluents_client_writes_it(world: World) -> None:
-    serializer = ProtobufSerializer(timestamp_pb2.Timestamp, world.confluent, {"use.deprecated.format": False})
+    serializer = ProtobufSerializer(
+        timestamp_pb2.Timestamp, world.confluent, BY_TOPIC | {"use.deprecated.format": False}
+    )
     context = SerializationContext(world.subject("times"), MessageField.VALUE)
     value = serializer(timestamp_pb2.Timestamp(seconds=1_764_405_000), context)
 

@@ -29,7 +29,7 @@ from streamflow.wire.transitions import encode_transition
 from tests.builders import a_delivery, an_event
 from tests.conftest import eventually
 from tests.integration.ingress_bench import Worker
-from tests.servers.apicurio import SchemaRegistry
+from tests.servers.apicurio import BY_TOPIC, SchemaRegistry
 from tests.servers.memory_registry import MemoryRegistry, memory_registry
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
@@ -109,7 +109,7 @@ class World:
     def mirrored(self, role: str) -> list[tuple[Message, dict[str, Any]]]:
         """What a consumer with Confluent's client reads."""
         topic = self.topic(f"{role}.avro")
-        read, context = AvroDeserializer(self.confluent), SerializationContext(topic, MessageField.VALUE)
+        read, context = AvroDeserializer(self.confluent, conf=BY_TOPIC), SerializationContext(topic, MessageField.VALUE)
         found = []
         for message in self.read(topic):
             data = read(message.value() or b"", context)

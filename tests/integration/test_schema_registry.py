@@ -23,6 +23,7 @@ from streamflow.settings import Registry, Settings
 from streamflow.wire.frame import framed_schema, head
 from tests.conftest import eventually
 from tests.integration.ingress_bench import Bench, read_all
+from tests.servers.apicurio import BY_TOPIC
 from tests.servers.memory_registry import MemoryRegistry, memory_registry
 from tests.unit.registry.test_readers import framed
 
@@ -75,7 +76,7 @@ class World:
 
     def shipped(self) -> dict[str, Message]:
         """What was shipped, by the order, as a consumer with Confluent's client reads it."""
-        read = AvroDeserializer(self.confluent)
+        read = AvroDeserializer(self.confluent, conf=BY_TOPIC)
         context = SerializationContext(self.target, MessageField.VALUE)
         found = {}
         for record in read_all(self.bench.servers, self.target):
@@ -123,7 +124,7 @@ def world(
 
 def test_events_in_avro_start_runs_that_emit_avro(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped_id = world.register(f"{world.target}-value", SHIPPED)
-    write = AvroSerializer(world.confluent, json.dumps(PLACED))
+    write = AvroSerializer(world.confluent, json.dumps(PLACED), conf=BY_TOPIC)
     context = SerializationContext(world.source, MessageField.VALUE)
     world.publish()
     for role in ("ingress", "engine"):
