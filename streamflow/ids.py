@@ -7,6 +7,9 @@ import hashlib
 import struct
 from functools import lru_cache
 
+PartitionId = tuple[str, int]
+"""A topic, or its role, and the number of a partition of it."""
+
 _MASK = 0xFFFFFFFF
 
 

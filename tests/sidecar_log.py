@@ -52,7 +52,7 @@ from streamflow.ops.starts import Request, run_of, started_before
 from streamflow.ops.tail import Listener
 from streamflow.ops.unclaimed import UnclaimedEvent
 from streamflow.settings import Settings
-from streamflow.sidecar.log import Place, Started
+from streamflow.sidecar.log import RecordPosition, Started
 from streamflow.sidecar.traced import stamped, stamped_record
 from streamflow.simulation.driver import Simulation
 from streamflow.simulation.log import Stored
@@ -322,8 +322,10 @@ class MemoryLog:
         if topic.startswith(self.settings.topics.prefix):
             raise Rejected("topic_reserved", f"The topic {topic} is one of Streamflow's own. Name another topic.")
 
-    async def send(self, records: Sequence[tuple[str, Outgoing]]) -> tuple[list[Place | None], OperationError | None]:
-        places: list[Place | None] = []
+    async def send(
+        self, records: Sequence[tuple[str, Outgoing]]
+    ) -> tuple[list[RecordPosition | None], OperationError | None]:
+        places: list[RecordPosition | None] = []
         for topic, record in records:
             headers = tuple((name, value) for name, value in stamped_record(record).headers)
             place = self.simulation.produce(topic, record.value, key=record.key, headers=headers)

@@ -23,9 +23,9 @@ from msgspec.structs import replace
 
 from streamflow.core.source_topics import SourceBinding
 from streamflow.engine.commands import PROBE, AdvanceWatermark
+from streamflow.ids import PartitionId
 
 Times = Mapping[int, int]  # the latest acknowledged time of each partition of `commands`, in epoch milliseconds
-Place = tuple[str, int]  # topic and partition of a source
 
 _PROBE = AdvanceWatermark(id="watermark/probe", topic="", partitions=0, at_ms={}, to=PROBE)
 # ends that are not reached yet; a source that is far behind needs the oldest, and every later one is of use
@@ -55,7 +55,7 @@ class SourceWatermarks:
         self._floors: dict[str, Times] = {}
         self._sent: dict[tuple[str, int], AdvanceWatermark] = {}
 
-    def asked(self, times: Times, ends: Mapping[Place, int], sources: Iterable[Progress]) -> None:
+    def asked(self, times: Times, ends: Mapping[PartitionId, int], sources: Iterable[Progress]) -> None:
         """`ends` were asked for after the times in `times` were acknowledged. A source whose end is unknown (its
         partition has no leader) stays where it is, and no other does."""
         for source in sources:
@@ -94,7 +94,7 @@ class SourceWatermarks:
         sources: Iterable[Progress],
         partitions: Mapping[str, int],
         commands: Iterable[int],
-        held: Mapping[int, frozenset[Place]],
+        held: Mapping[int, frozenset[PartitionId]],
         *,
         probe: bool = True,
     ) -> list[tuple[int, AdvanceWatermark]]:

@@ -29,6 +29,7 @@ from streamflow.history.topic_beginnings import ROLES
 from streamflow.history.trouble import project_letter, project_unclaimed
 from streamflow.history.upkeep import Upkeep
 from streamflow.history.writer import adopt, begin, load, move, positions, write
+from streamflow.ids import PartitionId
 from streamflow.kafka.admin import Admin
 from streamflow.kafka.message import as_record
 from streamflow.kafka.stalls import StallDetector
@@ -47,8 +48,6 @@ _LOOK_S = 5.0  # between looks for partitions that were added
 _FOLDS = 50_000  # open runs that are kept in memory
 _EOF = KafkaError._PARTITION_EOF
 
-Place = tuple[str, int]  # role of the topic, partition
-
 
 class Session:
     """From one opening of the store and of the consumer to the first error. `worked`: a batch was written."""
@@ -61,7 +60,7 @@ class Session:
         self._roles = {topic_name(settings, role): role for role in ROLES}
         self._is_alone = settings.history.postgresql is None  # else a group shares the partitions
         self._looked = time.monotonic()
-        self._at: dict[Place, Progress] = {}
+        self._at: dict[PartitionId, Progress] = {}
         self._folds: OrderedDict[str, RunFold] = OrderedDict()
         self._searches = Searches(settings)
         self._unreadable = {role: Unreadable(role) for role in ROLES}
@@ -287,7 +286,7 @@ class Session:
 
     def _moved(self, records: list[tuple[str, Record]]) -> tuple[list[Progress], list[Progress]]:
         """The positions of the partitions that had records, before and after them."""
-        last: dict[Place, Record] = {(role, record.partition): record for role, record in records}
+        last: dict[PartitionId, Record] = {(role, record.partition): record for role, record in records}
         before, after = [], []
         now = int(time.time() * 1000)
         for place in sorted(last):
@@ -307,7 +306,7 @@ class Session:
             )
         return before, after
 
-    def _end(self, place: Place) -> int:
+    def _end(self, place: PartitionId) -> int:
         role, number = place
         try:
             _, high = self._consumer.get_watermark_offsets(

@@ -16,13 +16,12 @@ from aiokafka.errors import KafkaError as AIOKafkaError
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from streamflow.errors import OperationError
+from streamflow.ids import PartitionId
 from streamflow.kafka.connection import aiokafka_config, confluent_config
 from streamflow.kafka.refusals import missing_right
 from streamflow.settings import Settings
 
 _ANSWER_S = 10.0
-
-Place = tuple[str, int]
 
 
 def engine_group(settings: Settings) -> str:
@@ -69,7 +68,7 @@ class GroupOffsets:
     ) -> None:
         self.close()
 
-    def committed(self, places: Iterable[Place]) -> dict[Place, int]:
+    def committed(self, places: Iterable[PartitionId]) -> dict[PartitionId, int]:
         """The committed offset of each (topic, partition) that has one. Raises OperationError when the broker does not
         answer."""
         try:
@@ -89,7 +88,7 @@ class GroupOffsets:
         self._consumer.close()
 
 
-def positions(settings: Settings, groups: Iterable[str]) -> dict[str, dict[Place, tuple[int, str]]]:
+def positions(settings: Settings, groups: Iterable[str]) -> dict[str, dict[PartitionId, tuple[int, str]]]:
     """What each group has committed: offset and metadata by (topic, partition). For use outside of an event loop.
 
     librdkafka's client for Python cannot be asked: it reads the metadata as if it ended with a zero byte, which it does
@@ -98,9 +97,9 @@ def positions(settings: Settings, groups: Iterable[str]) -> dict[str, dict[Place
     return asyncio.run(_positions(settings, wanted)) if wanted else {}
 
 
-async def _positions(settings: Settings, groups: list[str]) -> dict[str, dict[Place, tuple[int, str]]]:
+async def _positions(settings: Settings, groups: list[str]) -> dict[str, dict[PartitionId, tuple[int, str]]]:
     client = AIOKafkaAdminClient(**aiokafka_config(settings, "offsets"))
-    found: dict[str, dict[Place, tuple[int, str]]] = {}
+    found: dict[str, dict[PartitionId, tuple[int, str]]] = {}
     try:
         async with asyncio.timeout(_ANSWER_S):
             await client.start()

@@ -10,6 +10,7 @@ import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streamflow.errors import OperationError
+from streamflow.ids import PartitionId
 
 log = structlog.get_logger(__name__)
 
@@ -18,8 +19,6 @@ _LONGEST_S = 160.0  # between two of them when making the consumer again changed
 LOOK_S = 5.0  # between looks for partitions that were added
 _ANSWER_S = 2.0
 
-Place = tuple[str, int]
-
 
 class StallDetector:
     """Which partitions have more and deliver nothing. Records, and the ends that a consumer with `enable.partition.eof`
@@ -27,8 +26,8 @@ class StallDetector:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._next: dict[Place, int] = {}  # the offset to read next
-        self._behind: dict[Place, int] = {}  # the offset of those that had more at the last check
+        self._next: dict[PartitionId, int] = {}  # the offset to read next
+        self._behind: dict[PartitionId, int] = {}  # the offset of those that had more at the last check
         self._pause_s = CHECK_S
         self._due = clock() + CHECK_S
 
@@ -50,7 +49,7 @@ class StallDetector:
         """Every partition at the offset that is read next."""
         return [TopicPartition(topic, number, offset) for (topic, number), offset in self._next.items()]
 
-    def stalled(self, consumer: Consumer) -> list[Place]:
+    def stalled(self, consumer: Consumer) -> list[PartitionId]:
         """The partitions that had more at the last check, have more now, and delivered nothing in between; mostly
         returns at once, every `CHECK_S` it asks the broker. Nothing while the broker does not answer.
 

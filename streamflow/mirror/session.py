@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from streamflow.core.metrics import Metrics
 from streamflow.errors import OperationError
+from streamflow.ids import PartitionId
 from streamflow.kafka.connection import confluent_config, confluent_producer_config
 from streamflow.kafka.groups import mirror_group
 from streamflow.kafka.message import as_record
@@ -38,8 +39,6 @@ _ANSWER_S = 20.0  # longer than a killed worker's transaction holds its offsets 
 _ABORT_S = 5.0
 _EOF = KafkaError._PARTITION_EOF
 
-Place = tuple[str, int]
-
 
 class Session:
     """`formats` are by the role of the topic. `worked`: a batch was committed."""
@@ -51,7 +50,7 @@ class Session:
         self._roles = {topic_name(settings, role): role for role in formats}
         self._unreadable = {topic: Unreadable(topic) for topic in self._formats}
         self._metrics = metrics
-        self._next: dict[Place, int] = {}  # the offset behind what was read, of the partitions that are ours
+        self._next: dict[PartitionId, int] = {}  # the offset behind what was read, of the partitions that are ours
         self._stalls = StallDetector()
         self._consumer = Consumer(_consumer_config(settings))
         self._writer = f"{mirror_group(settings)}-{settings.mirror.instance_id or uuid.uuid4().hex}"
@@ -192,7 +191,7 @@ def opened(settings: Settings, formats: Mapping[str, Format], metrics: Metrics) 
         session.close()
 
 
-def _place(message: Message) -> Place:
+def _place(message: Message) -> PartitionId:
     return message.topic() or "", message.partition() or 0
 
 

@@ -21,9 +21,10 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from streamflow.definition.content import received_events
 from streamflow.engine.commands import AdvanceWatermark
 from streamflow.errors import OperationError
+from streamflow.ids import PartitionId
 from streamflow.kafka.connection import confluent_config
 from streamflow.kafka.definitions import Snapshot
-from streamflow.kafka.groups import Place, engine_group, history_group, ingress_group, mirror_group, positions
+from streamflow.kafka.groups import engine_group, history_group, ingress_group, mirror_group, positions
 from streamflow.kafka.serving import group_of
 from streamflow.kafka.topic_states import Described, ask, described
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, LOGS, RUNS, UNCLAIMED, lane_topic_name, topic_name
@@ -164,7 +165,7 @@ def source_topics(log: Snapshot) -> set[str]:
 
 def _offsets(
     client: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec, role: str = ""
-) -> dict[Place, int]:
+) -> dict[PartitionId, int]:
     """Ingress reads what is committed: for it a partition ends before the first open transaction."""
     level = IsolationLevel.READ_COMMITTED if role == "ingress" else IsolationLevel.READ_UNCOMMITTED
     wanted = dict.fromkeys(partitions, spec)
@@ -173,12 +174,15 @@ def _offsets(
 
 
 def _heads(
-    settings: Settings, unread: Mapping[Place, int], counted: Mapping[Place, int], ends: Mapping[Place, int]
-) -> dict[Place, Head]:
+    settings: Settings,
+    unread: Mapping[PartitionId, int],
+    counted: Mapping[PartitionId, int],
+    ends: Mapping[PartitionId, int],
+) -> dict[PartitionId, Head]:
     """The heads of what is unread of each place, from the offset in `unread`; none where there is no record up to the
     end. Those in `counted` are read up to the offset in `ends`, to count what is work. A place whose records do not
     come in time has a head without an age, so that what may wait is not taken for nothing."""
-    heads: dict[Place, Head] = {}
+    heads: dict[PartitionId, Head] = {}
     for topic in sorted({topic for topic, _ in unread}):
         offsets = {number: at for (name, number), at in unread.items() if name == topic}
         deadline = time.monotonic() + _FIRST_S

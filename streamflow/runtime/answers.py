@@ -14,7 +14,7 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaProducer
 
 from streamflow.errors import OperationError
-from streamflow.runtime.batch_sender import Batch, BatchFailed, BatchSender, Fields, Place, acked_ms
+from streamflow.runtime.batch_sender import Batch, BatchFailed, BatchSender, Destination, Fields, acked_ms
 from streamflow.wire.dead_letter import DeadLetter
 
 _QUICKEST_FOR_MS = 300_000  # then the next one counts, however quick: clocks drift, and a broker's may be set
@@ -62,14 +62,14 @@ class Answers:
 
     def __init__(self, commands: str, dead_letters: str, clock: BrokerClock) -> None:
         self._commands = commands
-        self._dead_letters = Place(dead_letters, 0)
+        self._dead_letters = Destination(dead_letters, 0)
         self._clock = clock
         self._sender: BatchSender[Answer] = BatchSender(lambda answer: answer.fields, self._acknowledged)
 
     def add(self, partition: int, key: str, value: bytes, done: Callable[[], None]) -> None:
         """Queues a command under its business key for the partition that has the run: a task is in the partition of its
         lane with the same number."""
-        place = Place(self._commands, partition)
+        place = Destination(self._commands, partition)
         self._sender.add(place, Answer((key.encode(), value, ()), done))
 
     def add_dead(self, letter: DeadLetter, done: Callable[[], None]) -> None:

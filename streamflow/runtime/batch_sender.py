@@ -28,7 +28,7 @@ R = TypeVar("R")
 Fields = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]  # key, value, headers
 
 
-class Place(NamedTuple):
+class Destination(NamedTuple):
     """A partition to send to."""
 
     topic: str
@@ -38,7 +38,7 @@ class Place(NamedTuple):
 class Batch(NamedTuple, Generic[R]):
     """What was sent at once. `acked` resolves to aiokafka's metadata of the batch, or raises KafkaError."""
 
-    place: Place
+    place: Destination
     records: list[R]
     acked: asyncio.Future[Any]
     at_s: float  # when it was sent, by the loop's clock
@@ -58,7 +58,7 @@ class BatchFailed(KafkaError):
 
 
 async def send_batch(
-    producer: AIOKafkaProducer, place: Place, queued: deque[R], fields: Callable[[R], Fields]
+    producer: AIOKafkaProducer, place: Destination, queued: deque[R], fields: Callable[[R], Fields]
 ) -> Batch[R]:
     """Takes as many records from the front of `queued` as one batch holds, at least one, and hands them to `producer`.
     `fields` gives the key, the value and the headers of a record.
@@ -77,7 +77,7 @@ async def send_batch(
 
 
 def _fill(
-    producer: AIOKafkaProducer, place: Place, records: Iterable[R], fields: Callable[[R], Fields]
+    producer: AIOKafkaProducer, place: Destination, records: Iterable[R], fields: Callable[[R], Fields]
 ) -> tuple[Any, list[R]]:
     """A batch, and those of `records` that are in it."""
     builder = producer.create_batch()
@@ -121,7 +121,7 @@ class BatchSender(Generic[R]):
         self._fields = fields
         self._acknowledged = acknowledged
         self._most = in_flight
-        self._queued: dict[Place, deque[R]] = {}
+        self._queued: dict[Destination, deque[R]] = {}
         self._unacked: dict[int, Batch[R]] = {}  # in the order in which they were sent; failed ones stay
         self._numbers = count()
         self._watch: asyncio.TimerHandle | None = None  # for the oldest batch
@@ -146,12 +146,12 @@ class BatchSender(Generic[R]):
 
     # -- queueing
 
-    def add(self, place: Place, record: R) -> None:
+    def add(self, place: Destination, record: R) -> None:
         """Queue a record behind those that are there for its partition."""
         self.queue(place).append(record)
         self._moved.set()
 
-    def queue(self, place: Place) -> deque[R]:
+    def queue(self, place: Destination) -> deque[R]:
         """What is queued for `place`, to append to until the next `await`."""
         queued = self._queued.get(place)
         if queued is None:
@@ -174,7 +174,7 @@ class BatchSender(Generic[R]):
                 if not queued:
                     self._queued.pop(place, None)
 
-    async def send_whole(self, producer: AIOKafkaProducer, place: Place, records: Sequence[R]) -> Batch[R] | None:
+    async def send_whole(self, producer: AIOKafkaProducer, place: Destination, records: Sequence[R]) -> Batch[R] | None:
         """Hand `records` to `producer` as one batch, which the broker takes or refuses as a whole. None if they do not
         fit one: then nothing is sent."""
         await self._room()

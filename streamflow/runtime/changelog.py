@@ -24,7 +24,7 @@ from streamflow.engine.state import OWN
 from streamflow.errors import EngineFault, OperationError, with_remedy
 from streamflow.kafka.connection import stop_consumer, stop_producer
 from streamflow.runtime.batch_sender import Batch as SentBatch
-from streamflow.runtime.batch_sender import BatchSender, Fields, Place
+from streamflow.runtime.batch_sender import BatchSender, Destination, Fields
 from streamflow.runtime.log_ends import LogEnds
 
 log = structlog.get_logger()
@@ -309,7 +309,7 @@ class Changelog:
         self, producer: AIOKafkaProducer, batches: Sequence[Batch]
     ) -> list[SentBatch[tuple[str, bytes | None]]]:
         """Send each of `batches` as one, its mark together with what it marks; all are acknowledged."""
-        place, sender, sent = Place(self._tp.topic, self._tp.partition), BatchSender(_fields), []
+        place, sender, sent = Destination(self._tp.topic, self._tp.partition), BatchSender(_fields), []
         try:
             for records in batches:
                 batch = await sender.send_whole(producer, place, records)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from aiokafka import AIOKafkaProducer
 
 from streamflow import ids
-from streamflow.runtime.batch_sender import Batch, BatchSender, Fields, Place, acked_ms
+from streamflow.runtime.batch_sender import Batch, BatchSender, Destination, Fields, acked_ms
 from streamflow.wire.dead_letter import DeadLetter
 
 
@@ -21,7 +21,7 @@ class Outbox:
         self._producer = producer
         self._commands = commands
         self._partitions = partitions
-        self._dead_letters = Place(dead_letters, 0)
+        self._dead_letters = Destination(dead_letters, 0)
         self._sender: BatchSender[Fields] = BatchSender(lambda record: record, self._acknowledged)
 
     async def partitions(self) -> int:
@@ -36,7 +36,7 @@ class Outbox:
 
     def add(self, partition: int, key: str, value: bytes) -> None:
         """Puts a command behind those that are there for its partition."""
-        self._sender.add(Place(self._commands, partition), (key.encode(), value, ()))
+        self._sender.add(Destination(self._commands, partition), (key.encode(), value, ()))
 
     def add_dead(self, letters: Iterable[DeadLetter]) -> None:
         """Adds dead letters."""

@@ -15,7 +15,7 @@ from streamflow.core.outputs import AUDIT, COMMANDS, DEAD_LETTERS, RUNS, TASKS, 
 from streamflow.core.partition import PartitionCore
 from streamflow.errors import OperationError
 from streamflow.kafka.topics import lane_topic_name, topic_name
-from streamflow.runtime.batch_sender import Batch, BatchFailed, BatchSender, Fields, Place
+from streamflow.runtime.batch_sender import Batch, BatchFailed, BatchSender, Destination, Fields
 from streamflow.settings import Settings
 
 BATCH_BYTES = 512 * 1024
@@ -64,7 +64,7 @@ class Outputs:
             output = queued[1]
             target = (output.topic, output.partition)
             if target != last:
-                last, queue = target, self._sender.queue(Place(self._names[output.topic], output.partition))
+                last, queue = target, self._sender.queue(Destination(self._names[output.topic], output.partition))
             queue.append(queued)
         return self._sender.waiting
 

@@ -25,7 +25,7 @@ from aiokafka.errors import (
 from streamflow.core.outbox import Batch, Entry
 from streamflow.core.partition import PartitionCore
 from streamflow.kafka.cancellation import cancel, is_asked_for
-from streamflow.runtime.batch_sender import Place, send_batch
+from streamflow.runtime.batch_sender import Destination, send_batch
 
 log = structlog.get_logger()
 MISSING_TOPIC_WAIT_S = 5.0  # for the metadata of a topic that an `emit` names
@@ -171,7 +171,7 @@ class Publisher:
         """Send `entries` in one batch; those that are not acknowledged, because the topic refuses them for good, and
         its error. What does not fit the batch waits again."""
         queued = deque(entries)
-        batch = await send_batch(self._topics.producer, Place(topic, partition), queued, Entry.record)
+        batch = await send_batch(self._topics.producer, Destination(topic, partition), queued, Entry.record)
         self._core.emitted.outbox.put_back(queued)
         try:
             await batch.acked

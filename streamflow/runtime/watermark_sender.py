@@ -8,7 +8,8 @@ from aiokafka.structs import TopicPartition
 
 from streamflow.core.source_position import SourcePosition
 from streamflow.core.source_topics import SourceBinding
-from streamflow.core.source_watermarks import Place, Progress, SourceWatermarks, Times
+from streamflow.core.source_watermarks import Progress, SourceWatermarks, Times
+from streamflow.ids import PartitionId
 from streamflow.kafka.topic_states import Described, TopicState
 from streamflow.runtime.log_ends import LogEnds, Offsets
 from streamflow.runtime.outbox import Outbox
@@ -48,7 +49,7 @@ class WatermarkSender:
         times: Times,
         ends: Offsets,
         blocked: Collection[int],
-        held: Mapping[int, frozenset[Place]],
+        held: Mapping[int, frozenset[PartitionId]],
     ) -> None:
         """Tells the partitions of `commands` that are not `blocked` how far everything is read. All that was read is
         acknowledged, but for `held`. Raises KafkaError."""

@@ -59,7 +59,7 @@ from streamflow.ops.starts import Request, run_of
 from streamflow.ops.tail import Listener, Tail
 from streamflow.ops.unclaimed import UnclaimedEvent, read_unclaimed
 from streamflow.settings import Settings
-from streamflow.sidecar.log import REMEMBER_S, Place, Started
+from streamflow.sidecar.log import REMEMBER_S, RecordPosition, Started
 from streamflow.sidecar.run_histories import RunHistories
 from streamflow.sidecar.traced import stamped, stamped_record
 from streamflow.wire.decoding import Record
@@ -204,11 +204,15 @@ class KafkaLog:
     async def require_users_topic(self, topic: str) -> None:
         await asyncio.to_thread(require_users_topic, self._settings, topic)
 
-    async def send(self, records: Sequence[tuple[str, Outgoing]]) -> tuple[list[Place | None], OperationError | None]:
+    async def send(
+        self, records: Sequence[tuple[str, Outgoing]]
+    ) -> tuple[list[RecordPosition | None], OperationError | None]:
         async with self._sending:
             return await asyncio.to_thread(self._send, records)
 
-    def _send(self, records: Sequence[tuple[str, Outgoing]]) -> tuple[list[Place | None], OperationError | None]:
+    def _send(
+        self, records: Sequence[tuple[str, Outgoing]]
+    ) -> tuple[list[RecordPosition | None], OperationError | None]:
         if self._sender is None:
             self._sender = RecordSender(self._settings, "events")
         self._sender.error = None

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 REMEMBER_S = 60.0  # for how long an answer is listened for, although nobody may ask for it
 
 
-Place = tuple[int, int]
+RecordPosition = tuple[int, int]
 """A partition and an offset in it."""
 
 
@@ -130,7 +130,9 @@ class Log(Protocol):
     async def require_users_topic(self, topic: str) -> None:
         """Returns if `topic` is the users'. Raises Rejected (`topic_reserved`)."""
 
-    async def send(self, records: Sequence[tuple[str, Outgoing]]) -> tuple[list[Place | None], OperationError | None]:
+    async def send(
+        self, records: Sequence[tuple[str, Outgoing]]
+    ) -> tuple[list[RecordPosition | None], OperationError | None]:
         """Sends records, each to a topic. The partition and offset of each that the broker took, and why it did not
         take others."""
 

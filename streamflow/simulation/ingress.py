@@ -10,11 +10,9 @@ from streamflow.core.event_router import EventRouter
 from streamflow.core.source_topics import source_binding
 from streamflow.core.source_watermarks import Progress, SourceWatermarks
 from streamflow.engine.match import Published
-from streamflow.ids import partition_of
+from streamflow.ids import PartitionId, partition_of
 from streamflow.simulation.log import COMMANDS, DEAD_LETTERS, Log, Outgoing, Stored
 from streamflow.wire.codec import encode_command
-
-Place = tuple[str, int]  # topic and partition
 
 
 class Ingress:
@@ -28,8 +26,8 @@ class Ingress:
         self._binding = source_binding((), {})
         self._bound = 0
         self._marks = SourceWatermarks(self._log.partitions)
-        self.next: dict[Place, int] = {}
-        self.committed: dict[Place, int] = {}
+        self.next: dict[PartitionId, int] = {}
+        self.committed: dict[PartitionId, int] = {}
 
     def serve(self, published: Iterable[Published]) -> None:
         """Route by these versions from now on. A topic that no version named before is read from its end, or from its

@@ -17,8 +17,7 @@ from streamflow.core.source_watermarks import Progress, SourceWatermarks
 from streamflow.engine.commands import AdvanceWatermark
 from streamflow.engine.state import Watermark
 from streamflow.engine.watermarks import advance_watermark, reached
-
-Place = tuple[str, int]
+from streamflow.ids import PartitionId
 
 LATE = "late"  # a topic that does not exist at first
 TOPICS = {"a": 2, "b": 1, LATE: 1}
@@ -55,7 +54,7 @@ class Commands:
     ahead_ms: int = 0
     latest_ms: int = 0
     readings: list[tuple[int, int]] = field(default_factory=list)  # (real time, partition time), ascending
-    known: set[tuple[Place, int]] = field(default_factory=set)  # records whose commands are in it
+    known: set[tuple[PartitionId, int]] = field(default_factory=set)  # records whose commands are in it
     watermarks: dict[str, Watermark] = field(default_factory=dict)
 
     def now(self, real_ms: int) -> int:
@@ -71,9 +70,9 @@ class Worker:
     def __init__(self) -> None:
         self.marks = SourceWatermarks(2)
         self.times: dict[int, int] = {}
-        self.next: dict[Place, int] = {}
+        self.next: dict[PartitionId, int] = {}
         self.asking: dict[int, int] | None = None  # the times before the ends were asked for
-        self.held: dict[int, list[tuple[Place, int]]] = {number: [] for number in COMMANDS}
+        self.held: dict[int, list[tuple[PartitionId, int]]] = {number: [] for number in COMMANDS}
         self.missed = True
 
     def progress(self) -> list[Progress]:
@@ -146,7 +145,7 @@ class World:
 
     # -- what ingress does
 
-    def send(self, worker: Worker, to: int, records: list[tuple[Place, int]]) -> None:
+    def send(self, worker: Worker, to: int, records: list[tuple[PartitionId, int]]) -> None:
         self.commands[to].known.update(records)
         worker.times[to] = max(worker.times.get(to, 0), self.commands[to].now(self.now_ms))
 

@@ -13,9 +13,9 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from streamflow.errors import OperationError
 from streamflow.runtime import batch_sender as module
-from streamflow.runtime.batch_sender import Batch, BatchFailed, BatchSender, Fields, Place, send_batch
+from streamflow.runtime.batch_sender import Batch, BatchFailed, BatchSender, Destination, Fields, send_batch
 
-A, B, C = Place("a", 0), Place("b", 0), Place("b", 1)
+A, B, C = Destination("a", 0), Destination("b", 0), Destination("b", 1)
 
 
 class Producer:
@@ -25,7 +25,7 @@ class Producer:
         self.batch_bytes = batch_bytes
         self.held = held
         self.fails = fails
-        self.sent: list[tuple[Place, int]] = []
+        self.sent: list[tuple[Destination, int]] = []
         self.acks: list[asyncio.Future[Any]] = []
 
     def create_batch(self) -> BatchBuilder:
@@ -36,7 +36,7 @@ class Producer:
             await asyncio.Event().wait()
         if self.fails is not None:
             raise self.fails
-        self.sent.append((Place(topic, partition), batch.record_count()))
+        self.sent.append((Destination(topic, partition), batch.record_count()))
         self.acks.append(asyncio.get_running_loop().create_future())
         return self.acks[-1]
 
@@ -56,7 +56,7 @@ class Desk:
     def acknowledged(self, batch: Batch[bytes]) -> None:
         self.arrived += batch.records
 
-    def add(self, place: Place, *records: bytes) -> None:
+    def add(self, place: Destination, *records: bytes) -> None:
         for record in records:
             self.sender.add(place, record)
 
