@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 
 from streamflow.operations.callbacks import API_PATH
 from tests.bench.report import Row
+from tests.bench.served import served
 from tests.bench.stage import Stage, percentile
-from tests.proof.world import ROOT, Failed, World, _die_with_parent, wait
+from tests.proof.world import Failed, World
 from tests.scripted_model import Answer, Asked, ScriptedModel
 
 AIM_MS = 100.0
@@ -68,8 +64,10 @@ def measure(stage: Stage) -> list[Row]:
 
 async def _measured(world: World, turns: int) -> tuple[list[float], list[float]]:
     async with TimedModel() as model:
-        with _sidecar(world, model) as url:
-            return await talked(url, model, turns)
+        config = world.folder / "sidecar.yaml"
+        config.write_text(json.dumps(_settings(world, model)))
+        with served(world, {_KEY: "sk-bench"}, ["--config", str(config)]) as sidecar:
+            return await talked(sidecar.url, model, turns)
 
 
 async def talked(url: str, model: TimedModel, turns: int) -> tuple[list[float], list[float]]:
@@ -148,33 +146,6 @@ async def _stream(http: aiohttp.ClientSession, url: str) -> AsyncIterator[AsyncI
         yield events()
 
 
-@contextmanager
-def _sidecar(world: World, model: ScriptedModel) -> Iterator[str]:
-    """A sidecar on the broker of `world`, which asks `model`; its address."""
-    config = world.folder / "sidecar.yaml"
-    config.write_text(json.dumps(_settings(world, model)))
-    log = world.folder / "sidecar.log"
-    command = [sys.executable, "-m", "streamflow.cli.main", "sidecar", "--port", "0", "--config", str(config)]
-    with log.open("ab") as written:
-        process = subprocess.Popen(
-            command,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "STREAMFLOW_LOG_FORMAT": "json", _KEY: "sk-bench"},
-            stdin=subprocess.DEVNULL,
-            stdout=written,
-            stderr=subprocess.STDOUT,
-            preexec_fn=_die_with_parent,
-        )
-    try:
-        yield wait(lambda: _address(log, process), "the sidecar to listen", _PATIENCE_S)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
 def _settings(world: World, model: ScriptedModel) -> dict[str, Any]:
     own = {"provider": "openai", "model": "tiny-1", "url": f"{model.url}/v1", "key": f"env:{_KEY}", "form": "tools"}
     return {
@@ -183,12 +154,3 @@ def _settings(world: World, model: ScriptedModel) -> dict[str, Any]:
         "state_dir": str(world.folder / "sidecar"),
         "models": {"available": {"main": own}},
     }
-
-
-def _address(log: Path, process: subprocess.Popen[bytes]) -> str | None:
-    if (code := process.poll()) is not None:
-        raise Failed(f"expected the sidecar to run but it ended with {code}:\n{log.read_text()[-2000:]}")
-    for line in log.read_text().splitlines():
-        if line.startswith("{") and (said := json.loads(line)).get("event") == "sidecar_listening":
-            return str(said["url"])
-    return None

@@ -10,8 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
-import signal
 import subprocess
 import sys
 import time
@@ -27,6 +25,7 @@ from streamflow.settings import History, Settings
 from tests.bench.histories import TRANSITIONS, append, long_history, run_of
 from tests.bench.meter import Meter
 from tests.bench.report import Row
+from tests.bench.served import served
 from tests.bench.stage import Stage, answer, pid_of, program
 from tests.bench.stage import percentile as share_of
 from tests.proof.world import PARTITIONS, ROOT, Failed, World, wait
@@ -53,12 +52,14 @@ def measure(stage: Stage) -> list[Row]:
         _append(world, 0, runs, 0)
         _append_long(world)
         _wait_projected(world, store)
-        with _sidecar(world, store, core) as (process, address):
+        told = {"STREAMFLOW_HISTORY__PATH": str(store), "STREAMFLOW_ACCESS__REQUESTS_PER_MINUTE": _RATE}
+        with served(world, environment(world) | told, core=core) as sidecar:
+            address = sidecar.url
             stage.say(f"{runs} runs are projected")
             paths = stage.folder / "paths.json"
             paths.write_text(json.dumps(reads(runs)))
             _read(address, key, 2.0, paths)  # the first ones open connections
-            rows = _measured(stage, world, process, pid_of(worker), address, key, paths, runs)
+            rows = _measured(stage, world, sidecar.pid, pid_of(worker), address, key, paths, runs)
             rows += _kept_up(stage, world, pid_of(worker), address, key, 2 * runs)
             return rows + _long(address, key)
 
@@ -79,14 +80,14 @@ def reads(runs: int) -> dict[str, list[str]]:
 
 
 def _measured(
-    stage: Stage, world: World, process: subprocess.Popen[bytes], worker: int, address: str, key: str, paths: Path,
+    stage: Stage, world: World, sidecar: int, worker: int, address: str, key: str, paths: Path,
     runs: int,
 ) -> list[Row]:  # fmt: skip
     more = max(1, int(WRITTEN * (stage.seconds + 3) / TRANSITIONS))
     writing = _writing(world, runs, more, WRITTEN)
     assert writing.stdout is not None
     writing.stdout.readline()  # it begins
-    with Meter({"sidecar": process.pid, "history": worker}) as meter:
+    with Meter({"sidecar": sidecar, "history": worker}) as meter:
         said = _read(address, key, stage.seconds, paths)
     behind = _ask(address, key, "/history")
     answer(writing, 60)
@@ -209,35 +210,6 @@ def _cores() -> Iterator[int]:
         yield last
     finally:
         os.sched_setaffinity(0, cores)
-
-
-@contextlib.contextmanager
-def _sidecar(world: World, store: Path, core: int) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A sidecar on that core, and its address, while the block lasts."""
-    log = world.folder / "sidecar.log"
-    command = [sys.executable, "-m", "streamflow.cli.main", "sidecar", "--port", "0", "--parent", str(os.getpid())]
-    told = {"STREAMFLOW_HISTORY__PATH": str(store), "STREAMFLOW_ACCESS__REQUESTS_PER_MINUTE": _RATE}
-    with log.open("wb") as written:
-        process = subprocess.Popen(
-            command, cwd=world.folder, env=environment(world) | told, stdin=subprocess.DEVNULL, stdout=written,
-            stderr=subprocess.STDOUT, preexec_fn=lambda: os.sched_setaffinity(0, {core}),
-        )  # fmt: skip
-
-    def listening() -> str:
-        if process.poll() is not None:
-            raise Failed(f"expected the sidecar to run but it ended:\n{log.read_text()[-4000:]}")
-        found = re.search(r'"url": "(http://[^"]+)"', log.read_text())
-        return found[1] if found else ""
-
-    try:
-        yield process, wait(listening, "the sidecar to listen")
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _ask(address: str, key: str, path: str) -> Any:
