@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, Protocol
 
+import httptools
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
@@ -33,6 +35,7 @@ HEAD_BYTES = 32_768  # request line and headers
 UNREAD_BYTES = 64 << 20  # of answers that wait for their readers, in one process
 _CLOSE_GRACE_S = 1.0  # beyond the deadline of a body, for the answer that says so
 _PIPELINED = 100  # requests that wait for the answer before theirs: one read may bring thousands
+_PIPELINED_BYTES = 8 * HEAD_BYTES  # of them, after which no other begins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +62,7 @@ class _Awaited(Enum):
 
     HEAD = auto()
     BODY = auto()
+    END = auto()  # of the connection: it is closed once its client has read everything
 
 
 class _Connection(HttpToolsProtocol):
@@ -79,6 +83,10 @@ class _Connection(HttpToolsProtocol):
         self._in_head = self._in_body = False
         self._head_bytes = 0  # of this head, or of a trailer
         self._unparsed = 0  # bytes since something of the request was complete
+        self._received = b""  # last
+        self._again: bytes | None = None  # what is to be parsed a second time
+        self._piled: deque[int] = deque()  # bytes of each request in `pipeline`
+        self._left = False  # the connection has ended, or is a WebSocket
         super().connection_made(transport)
         if len(self.connections) > self.limits.connections:
             longest = next(iter(self.waiting), None) or self.unread.longest() or self
@@ -87,11 +95,12 @@ class _Connection(HttpToolsProtocol):
             longest.transport.abort()
             if longest is self:
                 return
+            self.waiting.pop(longest, None)  # its end is told later, and there may be more that are new before it
+            self.unread.forget(longest)
         self._follow()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
-        self.unread.forget(self)
+        self._leave()
         self._tell_of_end()
         super().connection_lost(exc)
 
@@ -99,21 +108,37 @@ class _Connection(HttpToolsProtocol):
         if self.transport.is_closing():  # what comes after a request that cannot be one
             return
         self._unparsed += len(data)
-        super().data_received(data)
+        received: bytes | None = data
+        while received is not None:
+            self._received, self._again = received, None
+            super().data_received(received)
+            received = self._again
+        self._received = b""
         if self._unparsed > HEAD_BYTES and not self.transport.is_closing():
             self._refuse_head()
         self._follow()
 
     def handle_websocket_upgrade(self) -> None:
-        self._stop_waiting()
-        self.unread.forget(self)
+        self._leave()
         super().handle_websocket_upgrade()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Called while the parser's exception is handled, which says where the head ends. A request that asks for what
+        is not known is an ordinary one (RFC 9110, section 7.8), but the parser would take no body of it."""
+        error = sys.exc_info()[1]
+        assert error is not None
+        lines = [self._request_line, *(b"%s: %s" % one for one in self.headers if one[0] != b"upgrade"), b"\r\n"]
+        self._again = b"\r\n".join(lines) + self._received[error.args[0] :]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
 
     # -- what the parser finds
 
     def on_message_begin(self) -> None:
-        if len(self.pipeline) >= _PIPELINED:
-            raise ValueError(f"more than {_PIPELINED} requests wait for the answers before theirs")
+        if self.pipeline and (len(self.pipeline) >= _PIPELINED or sum(self._piled) > _PIPELINED_BYTES):
+            raise ValueError(
+                f"more than {_PIPELINED} requests, or {_PIPELINED_BYTES} bytes, wait for the answers before theirs"
+            )
         super().on_message_begin()
         self._in_head, self._head_bytes = True, 0
 
@@ -123,14 +148,30 @@ class _Connection(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._weigh(len(name) + len(value) + 4)
+        if len(name) == 17 and name.lower() == b"transfer-encoding" and value.lower().strip() != b"chunked":
+            raise ValueError("the transfer encoding is not `chunked`")
         if self._in_head:  # a trailer (RFC 9110, section 6.5.1) must not become a header of the request
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._in_head, self._in_body, self._unparsed = False, True, 0
+        version = self.parser.get_http_version()
+        if version != "1.1":
+            if version != "1.0":
+                raise ValueError(f"HTTP/{version} is not spoken here")
+            self.expect_100_continue = False  # RFC 9110, section 10.1.1
+        if self.parser.should_upgrade():
+            method = self.parser.get_method()
+            if method == b"CONNECT":
+                raise ValueError("CONNECT is for proxies")
+            if not self._should_upgrade():
+                self._request_line = b"%s %s HTTP/%s" % (method, self.url, version.encode())
+                return
+            if self._serving is not None and not self._serving.response_complete:
+                raise ValueError("a WebSocket was asked for before the answer to the last request")
         super().on_headers_complete()
-        if self.parser.should_upgrade() and not self._should_upgrade():
-            self.cycle.keep_alive = False  # the parser reads nothing after it
+        if self.pipeline:
+            self._piled.append(self._head_bytes)
 
     def on_chunk_header(self) -> None:
         """The size of a chunk is complete."""
@@ -138,11 +179,14 @@ class _Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._unparsed = 0
+        if self._piled:
+            self._piled[-1] += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._in_body, self._unparsed = False, 0
-        super().on_message_complete()
+        if not self.parser.should_upgrade():  # else it is no message yet
+            super().on_message_complete()
 
     def _weigh(self, size: int) -> None:
         self._head_bytes += size
@@ -153,7 +197,13 @@ class _Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._serving = cycle
-        super()._start_asgi_task(cycle, app)
+        if self._piled:
+            self._piled.popleft()
+        super()._start_asgi_task(cycle, app if cycle.scope["http_version"] == "1.1" else _unchunked(cycle, app))
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._follow()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -183,18 +233,20 @@ class _Connection(HttpToolsProtocol):
         self._answer(431, "head_too_large", said)
 
     def _awaited(self) -> _Awaited | None:
-        """What the client is to send now. None: its request is complete, or it has sent more than one."""
-        if self.transport.is_closing() or self.pipeline:
+        """What the client is to send or to do now. None: its request is complete, or it has sent more than one."""
+        if self.transport.is_closing():
+            return _Awaited.END
+        if self.pipeline:
             return None
         if self._in_body:
             return _Awaited.BODY
         return _Awaited.HEAD if self._serving is None or self._serving.response_complete else None
 
     def _follow(self) -> None:
-        """Sets the deadline of what is waited for now: a head, the rest of a body, or nothing."""
+        """Sets the deadline of what is waited for now: a head, the rest of a body, the end, or nothing."""
         awaited = self._awaited()
         answered = self._serving is not None and self._serving.response_complete
-        if (awaited, self._serving, answered) == self._followed:
+        if self._left or (awaited, self._serving, answered) == self._followed:
             return
         self._stop_waiting()
         self._followed = awaited, self._serving, answered
@@ -208,11 +260,14 @@ class _Connection(HttpToolsProtocol):
     def _expire(self) -> None:
         self._reading = None
         if self.transport.is_closing():
+            _count(self.metrics, "unread")
+            self.transport.abort()
             return
         _count(self.metrics, "body" if self._in_body else "head" if self._in_head else "idle")
         if self._in_head:
             said = f"The request's head was not complete within {self.limits.head_s:g} s. Send it again."
             self._answer(408, "request_timeout", said)
+            self._follow()
         else:
             self.transport.abort()
 
@@ -224,12 +279,7 @@ class _Connection(HttpToolsProtocol):
             if serving.response_started:
                 self.transport.close()
                 return
-        body = bytes(problem(status, code, detail).body)
-        head = (
-            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/problem+json\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
+        self.transport.write(_whole_answer(status, code, detail))
         self.transport.close()
 
     def _tell_of_end(self) -> None:
@@ -238,9 +288,45 @@ class _Connection(HttpToolsProtocol):
             self._serving.disconnected = True
             self._serving.message_event.set()
 
+    def _leave(self) -> None:
+        self._left = True
+        self._stop_waiting()
+        self.unread.forget(self)
+
     def _stop_waiting(self) -> None:
         _cancel(self._reading)
         self.waiting.pop(self, None)
+
+
+def _whole_answer(status: int, code: str, detail: str) -> bytes:
+    body = bytes(problem(status, code, detail).body)
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/problem+json\r\n"
+        f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def _unchunked(cycle: RequestResponseCycle, app: Any) -> Any:
+    """`app` for a client of HTTP/1.0, which knows no chunks (RFC 9112, section 6.1): an answer without a length ends
+    with the connection."""
+
+    async def served(scope: Any, receive: Any, send: Any) -> None:
+        ends = False
+
+        async def sent(message: Any) -> None:
+            nonlocal ends
+            if message["type"] == "http.response.start":
+                ends = all(name.lower() != b"content-length" for name, _ in message.get("headers", ()))
+                if ends:
+                    cycle.chunked_encoding = False
+            elif ends:
+                cycle.expected_content_length = len(message.get("body", b""))
+            await send(message)
+
+        await app(scope, receive, sent)
+
+    return served
 
 
 def _count(metrics: Metrics, why: str) -> None:
@@ -297,6 +383,16 @@ class _Socket(WSProtocol):
     """A WebSocket (RFC 6455). A reader that takes nothing for as long as an answer may wait is cut off."""
 
     unread: Unread
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            super().data_received(data)
+        except ValueError as error:  # wsproto decodes headers: outside, the end of the connection would not be told
+            if self.handshake_complete:
+                raise
+            said = f"The bytes are not an HTTP request: {str(error)[:200]}. Send HTTP/1.1."
+            self.transport.write(_whole_answer(400, "bad_request", said))
+            self.transport.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()

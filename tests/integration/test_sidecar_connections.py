@@ -31,18 +31,24 @@ CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 @contextlib.contextmanager
-def served(app: Any) -> Iterator[int]:
-    """The port of a server of `app` with those limits, while the block lasts."""
-    listening = socket.create_server(("127.0.0.1", 0), backlog=512)
-    config = uvicorn.Config(app, http=protocols(LIMITS)[0], ws="none", log_config=None, lifespan="off")
-    server = uvicorn.Server(config)
-    serving = threading.Thread(target=server.run, args=([listening],))
-    serving.start()
+def serving(app: Any, http: Any, ws: Any = "none") -> Iterator[tuple[int, uvicorn.Server]]:
+    """A server of `app` and its port, while the block lasts."""
+    listening = _listen("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(app, http=http, ws=ws, log_config=None, lifespan="off"))
+    running = threading.Thread(target=server.run, args=([listening],))
+    running.start()
     try:
-        yield listening.getsockname()[1]
+        yield listening.getsockname()[1], server
     finally:
         server.should_exit = True
-        serving.join()
+        running.join()
+
+
+@contextlib.contextmanager
+def served(app: Any) -> Iterator[int]:
+    """The port of a server of `app` with those limits, while the block lasts."""
+    with serving(app, protocols(LIMITS)[0]) as (port, _):
+        yield port
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +156,13 @@ def test_many_that_send_halves_shut_nobody_out(port: int, sent: bytes) -> None:
         (HEAD + b"Content-Length: 100001\r\n\r\n", (413, "body_too_large")),
         (CHUNKED + b"2710\r\n" + b"x" * 10_000 + b"\r\n", None),
         (CHUNKED + (b"2710\r\n" + b" " * 10_000 + b"\r\n") * 11, (413, "body_too_large")),
+        (HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", (400, "bad_request")),
+        (HEAD + b"Transfer-Encoding:\r\nContent-Length: 2\r\n\r\n{}", (400, "bad_request")),
+        (b"GET /api/v1/health HTTP/2.0\r\nHost: localhost\r\n\r\n", (400, "bad_request")),
+        (b"GET /api/v1/health\r\n\r\n", (400, "bad_request")),
+        (b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n", (400, "bad_request")),
+        (CHUNKED.replace(b"\r\n\r\n", b"\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n") + b"2\r\n{}\r\n0\r\n"
+         + b"A: b\r\n" * HEAD_BYTES, (431, "head_too_large")),
     ],
 )  # fmt: skip
 def test_what_is_no_request_is_told(port: int, sent: bytes, expected: tuple[int, str] | None) -> None:
@@ -184,8 +197,9 @@ def test_an_upgrade_to_what_is_not_known_is_answered_without_it(port: int) -> No
 
 
 class Echo:
-    """An application that answers once the body is complete, with the headers as it knows them then. Below `/stays` it
-    begins an answer, and waits for the end of the connection."""
+    """An application that answers once the body is complete, with the headers as it knows them then, or at `/body` with
+    the body. At `/stays` it begins an answer, and waits for the end of the connection. At `/parts` it answers without a
+    length, and at `/long` with as many bytes as the query says."""
 
     def __init__(self) -> None:
         self.begun, self.left = threading.Event(), threading.Event()
@@ -199,9 +213,20 @@ class Echo:
                 pass
             self.left.set()
             return
-        while (await receive()).get("more_body"):
-            pass
-        told = json.dumps({"code": ",".join(sorted(name.decode() for name, _ in scope["headers"]))}).encode()
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        if scope["path"] == "/parts":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            for part in (b"one", b"two"):
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body"})
+            return
+        names = ",".join(sorted(name.decode() for name, _ in scope["headers"]))
+        told = json.dumps({"code": body.decode() if scope["path"] == "/body" else names}).encode()
+        if scope["path"] == "/long":
+            told = b"x" * int(scope["query_string"])
         headers = [(b"content-length", str(len(told)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": told})
@@ -230,6 +255,86 @@ def test_who_leaves_is_noticed_although_another_request_waits(echo: Echo, echo_p
         assert connection.recv(10)
         assert echo.begun.wait(PATIENCE_S)
     assert echo.left.wait(PATIENCE_S)
+
+
+@contextlib.contextmanager
+def watched(echo: Echo) -> Iterator[tuple[int, uvicorn.Server, Any]]:
+    """A server with WebSockets, its port, and its kind of connection."""
+    http, ws = protocols(LIMITS)
+    with serving(echo, http, ws) as (port, server):
+        yield port, server, http
+
+
+def becomes_empty(server: uvicorn.Server, http: Any) -> bool:
+    """Whether no connection is known any more, soon."""
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
+        if not (server.server_state.connections or http.waiting):
+            return True
+        time.sleep(0.02)  # until the other thread has taken notice
+    return False
+
+
+SOCKET = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
+
+
+def test_a_body_behind_an_upgrade_to_what_is_not_known_is_read(echo_port: int) -> None:
+    """Java's client asks for h2c with every first request to http://."""
+    ask = b"POST /body HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+    whole, parts = ask + b"Content-Length: 5\r\n\r\nwhole", ask + b"Transfer-Encoding: chunked\r\n\r\n"
+    with connected(echo_port, whole + parts) as connection:
+        connection.sendall(b"5\r\nparts\r\n0\r\n\r\n" + whole)
+        assert answers(connection) == [(200, "whole"), (200, "parts"), (200, "whole")]
+
+
+@pytest.mark.parametrize("header", [b"Sec-WebSocket-Protocol: caf\xe9\r\n", b"Sec-WebSocket-Extensions: \xe9\r\n"])
+def test_a_websocket_with_headers_that_cannot_be_read_leaves_nothing(echo: Echo, header: bytes) -> None:
+    """Else it would count as a connection for ever."""
+    with watched(echo) as (port, server, http):
+        with connected(port, SOCKET + header + b"\r\n") as connection:
+            assert answers(connection) == [(400, "bad_request")]
+        assert becomes_empty(server, http)
+
+
+def test_a_websocket_behind_a_request_that_is_being_served_ends_both(echo: Echo) -> None:
+    """Else their answers would be mixed, and the stream would be served for ever to nobody."""
+    with watched(echo) as (port, server, http):
+        with connected(port, b"GET /stays HTTP/1.1\r\nHost: localhost\r\n\r\n") as connection:
+            assert echo.begun.wait(PATIENCE_S)
+            connection.sendall(SOCKET + b"\r\n")
+            assert echo.left.wait(PATIENCE_S)
+            data = b""
+            while part := connection.recv(65536):
+                data += part
+        assert b"HTTP/1.1 101" not in data
+        assert becomes_empty(server, http)
+
+
+def test_the_last_answer_waits_no_longer_for_its_reader_than_others(echo: Echo) -> None:
+    """Of some sizes, the rest is less than that from which on writing pauses."""
+    with watched(echo) as (port, server, http), contextlib.ExitStack() as open_ones:
+        for size in range(100_000, 900_000, 50_000):
+            connection = open_ones.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.settimeout(PATIENCE_S)
+            connection.connect(("127.0.0.1", port))
+            connection.sendall(b"GET /long?%d HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % size)
+        assert becomes_empty(server, http)
+
+
+def test_a_client_of_http_1_0_gets_neither_chunks_nor_a_continue(echo_port: int) -> None:
+    sent = b"POST /parts HTTP/1.0\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{}"
+    data = b""
+    with connected(echo_port, sent) as connection:
+        while part := connection.recv(65536):
+            data += part
+    head, _, body = data.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"transfer-encoding" not in head
+    assert body == b"onetwo"
 
 
 def test_parts_of_answers_wait_for_no_acknowledgement() -> None:
