@@ -18,8 +18,7 @@ import sys
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
-from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any
 
 import httptools
 import structlog
@@ -27,12 +26,13 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 
 from streamflow.core.metrics import Metrics, NoMetrics
-from streamflow.sidecar.problems import problem
+from streamflow.sidecar.problems import whole_answer
+from streamflow.sidecar.unread import UNREAD_BYTES, Unread, cancel, count_ended
+from streamflow.sidecar.websockets import Socket
 
 _log = structlog.get_logger(__name__)
 
 HEAD_BYTES = 32_768  # request line and headers
-UNREAD_BYTES = 64 << 20  # of answers that wait for their readers, in one process
 _CLOSE_GRACE_S = 1.0  # beyond the deadline of a body, for the answer that says so
 _PIPELINED = 100  # requests that wait for the answer before theirs: one read may bring thousands
 _PIPELINED_BYTES = 8 * HEAD_BYTES  # of them, after which no other begins
@@ -91,7 +91,7 @@ class _Connection(HttpToolsProtocol):
         if len(self.connections) > self.limits.connections:
             longest = next(iter(self.waiting), None) or self.unread.longest() or self
             _log.warning("connection_refused", connections=len(self.connections), newest=longest is self)
-            _count(self.metrics, "newest" if longest is self else "longest")
+            count_ended(self.metrics, "newest" if longest is self else "longest")
             longest.transport.abort()
             if longest is self:
                 return
@@ -260,10 +260,10 @@ class _Connection(HttpToolsProtocol):
     def _expire(self) -> None:
         self._reading = None
         if self.transport.is_closing():
-            _count(self.metrics, "unread")
+            count_ended(self.metrics, "unread")
             self.transport.abort()
             return
-        _count(self.metrics, "body" if self._in_body else "head" if self._in_head else "idle")
+        count_ended(self.metrics, "body" if self._in_body else "head" if self._in_head else "idle")
         if self._in_head:
             said = f"The request's head was not complete within {self.limits.head_s:g} s. Send it again."
             self._answer(408, "request_timeout", said)
@@ -279,7 +279,7 @@ class _Connection(HttpToolsProtocol):
             if serving.response_started:
                 self.transport.close()
                 return
-        self.transport.write(_whole_answer(status, code, detail))
+        self.transport.write(whole_answer(status, code, detail))
         self.transport.close()
 
     def _tell_of_end(self) -> None:
@@ -294,17 +294,8 @@ class _Connection(HttpToolsProtocol):
         self.unread.forget(self)
 
     def _stop_waiting(self) -> None:
-        _cancel(self._reading)
+        cancel(self._reading)
         self.waiting.pop(self, None)
-
-
-def _whole_answer(status: int, code: str, detail: str) -> bytes:
-    body = bytes(problem(status, code, detail).body)
-    head = (
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/problem+json\r\n"
-        f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-    )
-    return head.encode() + body
 
 
 def _unchunked(cycle: RequestResponseCycle, app: Any) -> Any:
@@ -329,84 +320,6 @@ def _unchunked(cycle: RequestResponseCycle, app: Any) -> Any:
     return served
 
 
-def _count(metrics: Metrics, why: str) -> None:
-    metrics.count("connections_ended", reason=why)
-
-
-def _cancel(timer: asyncio.TimerHandle | None) -> None:
-    if timer is not None:
-        timer.cancel()
-
-
-class _Writing(Protocol):
-    """A connection that writes."""
-
-    loop: asyncio.AbstractEventLoop
-    transport: Any
-
-
-class Unread:
-    """The connections of a server whose client does not read what it was sent. Each has `seconds` for it, and all
-    together may hold `limit` bytes; above that the one that has waited longest is cut off."""
-
-    def __init__(self, seconds: float, limit: int, metrics: Metrics) -> None:
-        self._seconds, self._limit, self._metrics = seconds, limit, metrics
-        self._timers: dict[_Writing, asyncio.TimerHandle] = {}
-
-    def longest(self) -> Any:
-        """The one that has waited longest; None if there is none."""
-        return next(iter(self._timers), None)
-
-    def add(self, connection: _Writing) -> None:
-        """Its client has begun not to read."""
-        if connection not in self._timers:
-            self._timers[connection] = connection.loop.call_later(self._seconds, self._cut, connection, "unread")
-        held = {one: one.transport.get_write_buffer_size() for one in self._timers}
-        excess = sum(held.values()) - self._limit
-        for one, size in held.items():
-            if excess <= 0:
-                return
-            excess -= size
-            self._cut(one, "unread_bytes")
-
-    def forget(self, connection: _Writing) -> None:
-        """It has read, or is gone."""
-        _cancel(self._timers.pop(connection, None))
-
-    def _cut(self, connection: _Writing, why: str) -> None:
-        self.forget(connection)
-        _count(self._metrics, why)
-        connection.transport.abort()
-
-
-class _Socket(WSProtocol):
-    """A WebSocket (RFC 6455). A reader that takes nothing for as long as an answer may wait is cut off."""
-
-    unread: Unread
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            super().data_received(data)
-        except ValueError as error:  # wsproto decodes headers: outside, the end of the connection would not be told
-            if self.handshake_complete:
-                raise
-            said = f"The bytes are not an HTTP request: {str(error)[:200]}. Send HTTP/1.1."
-            self.transport.write(_whole_answer(400, "bad_request", said))
-            self.transport.close()
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self.unread.add(self)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self.unread.forget(self)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.unread.forget(self)
-        super().connection_lost(exc)
-
-
 def protocols(
     limits: ConnectionLimits, metrics: Metrics | None = None
 ) -> tuple[type[HttpToolsProtocol], type[WSProtocol]]:
@@ -415,4 +328,4 @@ def protocols(
     told = metrics if metrics is not None else NoMetrics()
     unread = Unread(limits.head_s, UNREAD_BYTES, told)
     shared = {"limits": limits, "metrics": told, "waiting": {}, "unread": unread}
-    return type("Connection", (_Connection,), shared), type("Socket", (_Socket,), {"unread": unread})
+    return type("Connection", (_Connection,), shared), type("Socket", (Socket,), {"unread": unread})

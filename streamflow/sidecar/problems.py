@@ -287,6 +287,16 @@ def problem(status: int, code: str, detail: str, **more: Any) -> JSONResponse:
     return JSONResponse(body, status, headers, MEDIA_TYPE)
 
 
+def whole_answer(status: int, code: str, detail: str) -> bytes:
+    """The bytes of an answer to what is no request, after which the connection is closed."""
+    body = bytes(problem(status, code, detail).body)
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
+        f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode() + body
+
+
 def problem_of(error: StreamflowError) -> JSONResponse:
     """An error of ours as an answer. Our own faults are not told to strangers."""
     if isinstance(error, EngineFault):
