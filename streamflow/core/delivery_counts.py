@@ -6,28 +6,28 @@ saved. Commands that are decided again after a crash are counted once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from streamflow.core.metrics import Metrics
 from streamflow.engine.mailbox.outcomes import DELIVERED
+from streamflow.engine.mailbox.records import tally_key
 from streamflow.engine.overlay import Overlay, decode_record
 from streamflow.engine.state import OWN
 
-_TALLY = "tally/"
-
 
 class DeliveryCounts:
-    """The counts of the cut that `overlay` is about to give, against those in its store."""
+    """The counts of `definitions` in the cut that `overlay` is about to give, against those in its store."""
 
-    def __init__(self, overlay: Overlay) -> None:
+    def __init__(self, overlay: Overlay, definitions: Iterable[str]) -> None:
         self._parked = overlay.own.parked if OWN in overlay.dirty else None
         self._now: dict[str, Mapping[str, int]] = {}
         self._before: dict[str, Mapping[str, int]] = {}
-        for key, record in overlay.dirty.items():
-            if key.startswith(_TALLY) and record is not None:
+        for definition in definitions:
+            key = tally_key(definition)
+            if (record := overlay.dirty.get(key)) is not None:
                 saved = overlay.store.get(key)
-                self._now[key.removeprefix(_TALLY)] = record
-                self._before[key.removeprefix(_TALLY)] = {} if saved is None else decode_record(key, saved)
+                self._now[definition] = record
+                self._before[definition] = {} if saved is None else decode_record(key, saved)
 
     def report(self, metrics: Metrics, partition: int) -> None:
         """Count what the cut added; the cut is saved."""

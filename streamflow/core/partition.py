@@ -106,6 +106,7 @@ class PartitionCore:
         self.unsaved = 0  # commands since the last cut, without watermarks: those alone are not worth a checkpoint
         self._unacknowledged: dict[int, int] = {}  # outputs by interval
         self._cut_number = whole_cut(store)
+        self._tallied: set[str] = set()  # definitions whose deliveries were counted since the last cut
         self._deliveries: DeliveryCounts | None = None  # of the cut that is being saved
         self._aside_in: int | None = None  # interval in which a command was put aside
         self._captured = 0  # intervals that the last cut holds
@@ -270,6 +271,7 @@ class PartitionCore:
                 self._printed(effect)
         if self._is_measured:
             self.metrics.decided(decision, self._clock() - began)
+            self._tallied.update(decision.tallied)
         self.unsaved += not isinstance(command, AdvanceWatermark)
         if isinstance(command, FireTimer):
             self._timer_decided(command, decision.reason, now_ms)
@@ -324,7 +326,7 @@ class PartitionCore:
         interval, self.unsaved = self.interval, 0
         self.interval = self._captured = interval + 1
         if self._is_measured:
-            self._deliveries = DeliveryCounts(self.overlay)
+            self._deliveries, self._tallied = DeliveryCounts(self.overlay, self._tallied), set()
         self._cut_number += 1
         changes = {**self.overlay.capture(), **self.emitted.outbox.capture()}
         self.checkpoint = Checkpoint(

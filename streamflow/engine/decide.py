@@ -105,6 +105,7 @@ def decide(
         effects=builder.effects,
         changes=builder.changes,
         traces=builder.traces.by_run,
+        tallied=builder.tallies,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, NamedTuple, Protocol
 
 from msgspec import Struct
@@ -54,6 +54,9 @@ class Decision(Struct, frozen=True, gc=False, kw_only=True):
     changes: dict[str, Any]
     traces: dict[str, RunTrace] = {}
     """What was done in each run, by its id, as a place in a trace; runs that are in none are left out."""
+
+    tallied: Collection[str] = ()
+    """The definitions whose tallies of deliveries are among the changes."""
 
 
 class Verdict(NamedTuple):

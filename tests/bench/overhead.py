@@ -1,8 +1,9 @@
 """What metrics and tracing cost a command, as a share of the CPU that an engine worker uses for one.
 
-What they add is measured in this process: decisions with and without them, in interleaved pairs, so that other work on
-the machine falls on both alike. The exporting thread counts; the receiver is another process. Whole workers differ more
-from one run to the next than these do. What a command costs altogether is measured of a real worker without either."""
+What they add is measured in this process, in pairs: some decisions with them, as many without, and again, so that other
+work on the machine falls on both alike. The exporting thread counts; the receiver is another process. Whole workers
+differ more from one run to the next than these do. What a command costs altogether is measured of a real worker
+without either."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import gc
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,6 +50,7 @@ from tests.bench.workload import TWO_COMMANDS, append, catalog, commands
 PAIRS = 9
 LIMIT_PERCENT = 5.0
 _CHECKPOINT = 4000  # commands
+_TURN = 500  # commands, of one side of a pair
 _TOPIC_ID = "bench"
 
 
@@ -99,9 +102,10 @@ def measure(stage: Stage) -> list[Row]:
         for case in _CASES:
             found = []
             for pair in range(pairs):
-                turns = (_BARE, case) if pair % 2 else (case, _BARE)
-                spent = {turn: _cpu_s(turn, plain, definitions, stage.folder / "overhead") for turn in turns}
-                found.append((spent[case] - spent[_BARE]) / len(plain) * 1e6)
+                # which of two stores is opened first makes a difference of its own
+                order = (False, True) if pair % 2 else (True, False)
+                more_s = _more_s(case, order, plain, definitions, stage.folder / "overhead")
+                found.append(more_s / len(plain) * 1e6)
             stage.say(f"{case.what}: {', '.join(f'{one:+.1f}' for one in found)} us a command")
             more_us = median(found)
             rows += [
@@ -136,19 +140,39 @@ def _worker_us(stage: Stage) -> float:
     return used_us
 
 
-def _cpu_s(case: _Case, plain: list[c.Deliver], definitions: _Definitions, folder: Path) -> float:
-    """CPU seconds of this process, from its first command until the last span is exported."""
-    if case.ratio is None:
-        values = [encode_command(command) for command in plain]
-    else:
-        values = [encode_command(command) for command in _sampled(plain, Sampling(case.ratio))]
+def _more_s(
+    case: _Case, order: tuple[bool, bool], plain: list[c.Deliver], definitions: _Definitions, folder: Path
+) -> float:
+    """How many more CPU seconds the commands take with `case`, until the last span is exported. `order`: whether it is
+    without it or with it that begins."""
+    bare = [encode_command(command) for command in plain]
+    with_case = bare
+    if case.ratio is not None:
+        with_case = [encode_command(command) for command in _sampled(plain, Sampling(case.ratio))]
     metrics = ProcessMetrics(Process.ENGINE) if case.is_measured else None
+    spent = {False: 0.0, True: 0.0}
     with _receiver(case.ratio is not None) as endpoint:
         settings = Settings(tracing=Tracing(endpoint=endpoint, queue_spans=1_000_000, timeout_s=60))
         with exported_spans(settings, "engine", metrics) as tracer:
+            turns = {
+                False: _decided(bare, definitions, folder / str(order.index(False)), None, None),
+                True: _decided(with_case, definitions, folder / str(order.index(True)), metrics, tracer),
+            }
+            for number in range(len(plain) // _TURN + 1):  # the last turn closes the store
+                for turn in order[::-1] if number % 2 else order:
+                    began = time.thread_time()
+                    next(turns[turn], None)
+                    spent[turn] += time.thread_time() - began
+            spent[True] += sum(map(_thread_s, (one for one in threading.enumerate() if one.name == "spans")))
             began = time.process_time()
-            _decide(values, definitions, folder, metrics, tracer)
-        return time.process_time() - began
+        spent[True] += time.process_time() - began
+    return spent[True] - spent[False]
+
+
+def _thread_s(thread: threading.Thread) -> float:
+    """CPU seconds of a thread so far."""
+    assert thread.ident is not None
+    return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
 
 
 @contextmanager
@@ -174,9 +198,10 @@ def _sampled(plain: list[c.Deliver], sampling: Sampling) -> Iterator[c.Deliver]:
         yield replace(command, trace=sampling.enter(None, place))
 
 
-def _decide(
+def _decided(
     values: list[bytes], definitions: _Definitions, folder: Path, metrics: Metrics | None, tracer: Tracer | None
-) -> None:
+) -> Iterator[None]:
+    """Decides the commands, and stops after each `_TURN` of them."""
     store = RocksStore(folder, write_buffer_bytes=16 << 20, block_cache_bytes=32 << 20)
     now_ms = int(time.time() * 1000)
     core = PartitionCore(
@@ -199,5 +224,7 @@ def _decide(
             checkpoint.committed()
             store.write(checkpoint.records())
             core.saved()
+        if offset % _TURN == _TURN - 1:
+            yield
     store.close()
     shutil.rmtree(folder)

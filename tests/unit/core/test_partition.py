@@ -387,24 +387,28 @@ def test_the_core_reports_what_it_does() -> None:
     assert metrics.seen["checkpoint_bytes"] == [cut.size]
 
 
-def test_deliveries_are_counted_once_their_cut_is_saved() -> None:
+def test_deliveries_are_counted_once_their_cut_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
     metrics, store = Collected(), MemoryStore()
     store.write({"tally/orders": b'{"order.placed/delivered":4,"order.placed/started":4}'})
     core = a_core(store, metrics=metrics)
-    core.overlay.apply(
-        {
-            OWN: PartitionState(parked=2),
-            "tally/orders": {
-                "order.placed/delivered": 7,
-                "order.placed/started": 5,
-                "order.placed/unclaimed/where_failed:type": 1,
-            },
-        }
+    changes = {
+        OWN: PartitionState(parked=2),
+        "tally/orders": {
+            "order.placed/delivered": 7,
+            "order.placed/started": 5,
+            "order.placed/unclaimed/where_failed:type": 1,
+        },
+    }
+    decision = Decision(
+        outcome="applied", reason="", transitions=[], effects=[], changes=changes, tallied={"orders": {}}
     )
+    monkeypatch.setattr(core, "_decide", lambda own, command, record: decision)
+    core.take(a_record(0), NOW_MS)
     assert core.capture() is not None
     assert not [name for name, *_ in metrics.counts if name == "deliveries"]
     core.saved()
     assert metrics.counts == {
+        ("commands", "applied", ""): 1,
         ("deliveries", "orders", "order.placed", "delivered", ""): 3,
         ("deliveries", "orders", "order.placed", "started", ""): 1,
         ("deliveries", "orders", "order.placed", "unclaimed", "where_failed:type"): 1,

@@ -13,6 +13,7 @@ from streamflow.engine.commands import Command, Continue, DefinitionRef, Event
 from streamflow.engine.decide import decide
 from streamflow.engine.effects import AppendCommand
 from streamflow.engine.evolve import evolve
+from streamflow.engine.mailbox.records import tally_key
 from streamflow.engine.outcome import Decision
 from streamflow.engine.overlay import Overlay, encode_record
 from streamflow.engine.record_keys import run_key
@@ -58,7 +59,13 @@ class Bench:
 
     def consider(self, command: Command) -> Decision:
         """Decide without taking anything over."""
-        return decide(self.overlay, _Contents(self), self.overlay.own, command, self.now_ms, self.offset, self.limits)
+        decision = decide(
+            self.overlay, _Contents(self), self.overlay.own, command, self.now_ms, self.offset, self.limits
+        )
+        assert {tally_key(name) for name in decision.tallied} == {
+            key for key in decision.changes if key.startswith(tally_key(""))
+        }
+        return decision
 
     def take(self, command: Command) -> Decision:
         decision = self.last = self.consider(command)
