@@ -22,10 +22,10 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from streamflow.cli.worker import GC_THRESHOLD
-from streamflow.core.metrics import Metrics
+from streamflow.core.metrics import Metrics, NoMetrics
 from streamflow.core.partition import PartitionCore
 from streamflow.core.place import Place
-from streamflow.core.tracing import Tracer
+from streamflow.core.tracing import Span, Tracer
 from streamflow.definition.compile import plan_of
 from streamflow.definition.content import canonical, sha256_of
 from streamflow.definition.plan import Plan
@@ -46,6 +46,7 @@ from tests.bench.meter import Meter
 from tests.bench.report import Row
 from tests.bench.stage import Stage, drained, pid_of, span, stored
 from tests.bench.workload import TWO_COMMANDS, append, catalog, commands
+from tests.proof.world import wait
 
 PAIRS = 9
 LIMIT_PERCENT = 5.0
@@ -100,12 +101,9 @@ def measure(stage: Stage) -> list[Row]:
     rows = [Row("overhead", "engine's CPU for a command, without either", whole_us, "us", better="less")]
     try:
         for case in _CASES:
-            found = []
-            for pair in range(pairs):
-                # which of two stores is opened first makes a difference of its own
-                order = (False, True) if pair % 2 else (True, False)
-                more_s = _more_s(case, order, plain, definitions, stage.folder / "overhead")
-                found.append(more_s / len(plain) * 1e6)
+            with _exporter(case) as exporter:
+                pair = _Pair(case, exporter, plain, definitions, stage.folder / "overhead")
+                found = [pair.more_s() / len(plain) * 1e6 for _ in range(pairs + 1)][1:]  # the first one connects
             stage.say(f"{case.what}: {', '.join(f'{one:+.1f}' for one in found)} us a command")
             more_us = median(found)
             rows += [
@@ -140,39 +138,74 @@ def _worker_us(stage: Stage) -> float:
     return used_us
 
 
-def _more_s(
-    case: _Case, order: tuple[bool, bool], plain: list[c.Deliver], definitions: _Definitions, folder: Path
-) -> float:
-    """How many more CPU seconds the commands take with `case`, until the last span is exported. `order`: whether it is
-    without it or with it that begins."""
-    bare = [encode_command(command) for command in plain]
-    with_case = bare
-    if case.ratio is not None:
-        with_case = [encode_command(command) for command in _sampled(plain, Sampling(case.ratio))]
-    metrics = ProcessMetrics(Process.ENGINE) if case.is_measured else None
-    spent = {False: 0.0, True: 0.0}
+class _Exporter(NoMetrics):
+    """What exports the spans of a case: how many it was given, how many it is done with, and its CPU seconds."""
+
+    def __init__(self) -> None:
+        self.taken = self.done = 0
+        self.tracer: Tracer | None = None
+
+    def take(self, span: Span) -> None:
+        """See `Tracer`."""
+        assert self.tracer is not None
+        self.taken += 1
+        self.tracer.take(span)
+
+    def count(self, name: str, value: int = 1, **labels: str) -> None:
+        """See `Metrics`."""
+        self.done += value
+
+    def cpu_s(self) -> float:
+        """CPU seconds of its thread, when everything is exported."""
+        wait(lambda: self.done == self.taken, "the spans to be exported")
+        threads = [one.ident for one in threading.enumerate() if one.name == "spans" and one.ident is not None]
+        return sum(time.clock_gettime(time.pthread_getcpuclockid(ident)) for ident in threads)
+
+
+@contextmanager
+def _exporter(case: _Case) -> Iterator[_Exporter]:
+    exporter = _Exporter()
     with _receiver(case.ratio is not None) as endpoint:
         settings = Settings(tracing=Tracing(endpoint=endpoint, queue_spans=1_000_000, timeout_s=60))
-        with exported_spans(settings, "engine", metrics) as tracer:
-            turns = {
-                False: _decided(bare, definitions, folder / str(order.index(False)), None, None),
-                True: _decided(with_case, definitions, folder / str(order.index(True)), metrics, tracer),
-            }
-            for number in range(len(plain) // _TURN + 1):  # the last turn closes the store
-                for turn in order[::-1] if number % 2 else order:
-                    began = time.thread_time()
-                    next(turns[turn], None)
-                    spent[turn] += time.thread_time() - began
-            spent[True] += sum(map(_thread_s, (one for one in threading.enumerate() if one.name == "spans")))
-            began = time.process_time()
-        spent[True] += time.process_time() - began
-    return spent[True] - spent[False]
+        with exported_spans(settings, "engine", exporter) as exporter.tracer:
+            yield exporter
 
 
-def _thread_s(thread: threading.Thread) -> float:
-    """CPU seconds of a thread so far."""
-    assert thread.ident is not None
-    return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+class _Pair(NamedTuple):
+    """The same commands with a case and without it, both beginning as often: which of two stores is opened first makes
+    a difference of its own."""
+
+    case: _Case
+    exporter: _Exporter
+    plain: list[c.Deliver]
+    definitions: _Definitions
+    folder: Path
+
+    def more_s(self) -> float:
+        """How many more CPU seconds the commands take with the case, the export of the last span included."""
+        began = self.exporter.cpu_s()
+        found = (self._deciding_s(first=False) + self._deciding_s(first=True)) / 2
+        return found + (self.exporter.cpu_s() - began) / 2
+
+    def _deciding_s(self, *, first: bool) -> float:
+        """The same of the thread that decides; `first`: whether it is with the case that each turn begins."""
+        bare = sampled = [encode_command(command) for command in self.plain]
+        if self.case.ratio is not None:
+            sampled = [encode_command(command) for command in _sampled(self.plain, Sampling(self.case.ratio))]
+        metrics = ProcessMetrics(Process.ENGINE) if self.case.is_measured else None
+        tracer = self.exporter if self.case.ratio is not None else None
+        order = (True, False) if first else (False, True)
+        turns = {
+            False: _decided(bare, self.definitions, self.folder / str(order.index(False)), None, None),
+            True: _decided(sampled, self.definitions, self.folder / str(order.index(True)), metrics, tracer),
+        }
+        spent = {False: 0.0, True: 0.0}
+        for number in range(len(self.plain) // _TURN + 1):  # the last turn closes the store
+            for turn in order[::-1] if number % 2 else order:
+                began = time.thread_time()
+                next(turns[turn], None)
+                spent[turn] += time.thread_time() - began
+        return spent[True] - spent[False]
 
 
 @contextmanager
