@@ -163,7 +163,7 @@ _WRITERS: Mapping[Role, tuple[str, ...]] = {
 }
 _WATCHERS = (Role.SIDECAR, Role.EXPORTER, Role.OPERATOR)  # who measures lag
 # who reads topics by librdkafka without a group
-_READERS = (*_WATCHERS, Role.TASKS, Role.HISTORY, Role.PUBLISHER, Role.PROVISIONER)
+_READERS = (*_WATCHERS, Role.ENGINE, Role.INGRESS, Role.TASKS, Role.HISTORY, Role.PUBLISHER, Role.PROVISIONER)
 _VERIFIED = (Role.ENGINE, Role.INGRESS, Role.TASKS, Role.HISTORY, Role.MIRROR, Role.SIDECAR)  # at their start
 
 
