@@ -5,6 +5,7 @@ broker without a decision that the authorizer writes down."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -32,15 +33,18 @@ def printed_uses(world: World) -> set[Use]:
     }
 
 
+_OF_SEVERAL = re.compile(r".*\.(engine|mirror)-")
+
+
 def uses(decisions: Iterable[Decision]) -> set[Use]:
-    """What the authorizer has allowed. Transactional ids of the engine, one for each partition, count as their common
-    beginning, for which the right is printed."""
+    """What the authorizer has allowed. Transactional ids of the engine, one for each partition, and of mirrors, one for
+    each, count as their common beginning, for which the right is printed."""
     found = set()
     for one in decisions:
         if one.allowed and one.user.startswith("streamflow-"):
             kind, _, name = one.resource.split(":", 2)
-            if kind == "TransactionalId" and name.rpartition("-")[2].isdecimal():
-                name = name.rpartition("-")[0] + "-"
+            if kind == "TransactionalId" and (beginning := _OF_SEVERAL.match(name)) is not None:
+                name = beginning[0]
             found.add(Use(one.user.removeprefix("streamflow-"), one.operation, f"{kind}:{name}"))
     return found
 
