@@ -26,8 +26,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 
 from streamflow.core.metrics import Metrics, NoMetrics
-from streamflow.sidecar.problems import whole_answer
-from streamflow.sidecar.unread import UNREAD_BYTES, Unread, cancel, count_ended
+from streamflow.sidecar.problems import not_http, whole_answer
+from streamflow.sidecar.unread import UNREAD_BYTES, BoundedReader, Unread, cancel, count_ended
 from streamflow.sidecar.websockets import Socket
 
 _log = structlog.get_logger(__name__)
@@ -65,16 +65,13 @@ class _Awaited(Enum):
     END = auto()  # of the connection: it is closed once its client has read everything
 
 
-class _Connection(HttpToolsProtocol):
+class _Connection(BoundedReader, HttpToolsProtocol):
     """One connection. `limits`, `metrics`, `waiting` and `unread` belong to the server: `protocols` sets them."""
 
     limits: ConnectionLimits
     metrics: Metrics
     waiting: dict[_Connection, None]
     """Connections without a complete request, that which has waited longest first."""
-
-    unread: Unread
-    """Connections whose client has not read what it was sent."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._reading: asyncio.TimerHandle | None = None
@@ -95,7 +92,7 @@ class _Connection(HttpToolsProtocol):
             longest.transport.abort()
             if longest is self:
                 return
-            self.waiting.pop(longest, None)  # its end is told later, and there may be more that are new before it
+            self.waiting.pop(longest, None)  # connection_lost comes later: others may connect before it
             self.unread.forget(longest)
         self._follow()
 
@@ -209,14 +206,6 @@ class _Connection(HttpToolsProtocol):
         super().on_response_complete()
         self._follow()
 
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self.unread.add(self)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self.unread.forget(self)
-
     def send_400_response(self, msg: str) -> None:
         """Called while what httptools raised is handled."""
         error = sys.exc_info()[1]
@@ -224,9 +213,7 @@ class _Connection(HttpToolsProtocol):
         if isinstance(cause, _HeadTooLarge):
             self._refuse_head()
         else:
-            self._answer(
-                400, "bad_request", f"The bytes are not an HTTP request: {str(cause or error)[:200]}. Send HTTP/1.1."
-            )
+            self._answer(400, "bad_request", not_http(cause or error))
 
     def _refuse_head(self) -> None:
         said = f"The request line and headers have more than {HEAD_BYTES} bytes. Send less."

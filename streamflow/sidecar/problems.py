@@ -287,6 +287,11 @@ def problem(status: int, code: str, detail: str, **more: Any) -> JSONResponse:
     return JSONResponse(body, status, headers, MEDIA_TYPE)
 
 
+def not_http(error: BaseException | None) -> str:
+    """The detail of a problem with bytes that are not an HTTP request."""
+    return f"The bytes are not an HTTP request: {str(error)[:200]}. Send HTTP/1.1."
+
+
 def whole_answer(status: int, code: str, detail: str) -> bytes:
     """The bytes of an answer to what is no request, after which the connection is closed."""
     body = bytes(problem(status, code, detail).body)

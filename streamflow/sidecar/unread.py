@@ -60,3 +60,20 @@ class Unread:
         self.forget(connection)
         count_ended(self._metrics, why)
         connection.transport.abort()
+
+
+class BoundedReader:
+    """A mixin for uvicorn's protocols, before them: a client that reads nothing for too long is cut off. `unread`
+    belongs to the server."""
+
+    unread: Unread
+
+    def pause_writing(self) -> None:
+        """Called by the transport when its buffer is full."""
+        super().pause_writing()  # type: ignore[misc]  # of the protocol
+        self.unread.add(self)  # type: ignore[arg-type]  # the protocol writes
+
+    def resume_writing(self) -> None:
+        """Called by the transport when there is room in its buffer again."""
+        super().resume_writing()  # type: ignore[misc]  # of the protocol
+        self.unread.forget(self)  # type: ignore[arg-type]  # the protocol writes

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -95,6 +95,7 @@ def measure(stage: Stage) -> list[Row]:
     content = canonical(parse_definition(TWO_COMMANDS), parse_catalog(catalog()))
     definitions, runs = _Definitions(content), stage.size(10_000)
     plain = list(commands(runs, sha256_of(content), 0))
+    bare = _encoded(plain)
     pairs = 3 if stage.quick else PAIRS
     thresholds = gc.get_threshold()
     gc.set_threshold(*GC_THRESHOLD)  # as in a worker
@@ -102,7 +103,8 @@ def measure(stage: Stage) -> list[Row]:
     try:
         for case in _CASES:
             with _exporter(case) as exporter:
-                pair = _Pair(case, exporter, plain, definitions, stage.folder / "overhead")
+                sampled = bare if case.ratio is None else _encoded(_sampled(plain, Sampling(case.ratio)))
+                pair = _Pair(case, exporter, bare, sampled, definitions, stage.folder / "overhead")
                 found = [pair.more_s() / len(plain) * 1e6 for _ in range(pairs + 1)][1:]  # the first one connects
             stage.say(f"{case.what}: {', '.join(f'{one:+.1f}' for one in found)} us a command")
             more_us = median(found)
@@ -172,12 +174,13 @@ def _exporter(case: _Case) -> Iterator[_Exporter]:
 
 
 class _Pair(NamedTuple):
-    """The same commands with a case and without it, both beginning as often: which of two stores is opened first makes
-    a difference of its own."""
+    """The same commands with a case and without it. The store that is opened first costs less, so each side opens
+    first equally often."""
 
     case: _Case
     exporter: _Exporter
-    plain: list[c.Deliver]
+    bare: list[bytes]  # commands
+    sampled: list[bytes]  # the same, as the case has them
     definitions: _Definitions
     folder: Path
 
@@ -189,18 +192,15 @@ class _Pair(NamedTuple):
 
     def _deciding_s(self, *, first: bool) -> float:
         """The same of the thread that decides; `first`: whether it is with the case that each turn begins."""
-        bare = sampled = [encode_command(command) for command in self.plain]
-        if self.case.ratio is not None:
-            sampled = [encode_command(command) for command in _sampled(self.plain, Sampling(self.case.ratio))]
         metrics = ProcessMetrics(Process.ENGINE) if self.case.is_measured else None
         tracer = self.exporter if self.case.ratio is not None else None
         order = (True, False) if first else (False, True)
         turns = {
-            False: _decided(bare, self.definitions, self.folder / str(order.index(False)), None, None),
-            True: _decided(sampled, self.definitions, self.folder / str(order.index(True)), metrics, tracer),
+            False: _decided(self.bare, self.definitions, self.folder / str(order.index(False)), None, None),
+            True: _decided(self.sampled, self.definitions, self.folder / str(order.index(True)), metrics, tracer),
         }
         spent = {False: 0.0, True: 0.0}
-        for number in range(len(self.plain) // _TURN + 1):  # the last turn closes the store
+        for number in range(len(self.bare) // _TURN + 1):  # the last turn closes the store
             for turn in order[::-1] if number % 2 else order:
                 began = time.thread_time()
                 next(turns[turn], None)
@@ -221,6 +221,10 @@ def _receiver(is_wanted: bool) -> Iterator[str | None]:
             yield receiver.stdout.readline().strip()
         finally:
             receiver.stdin.close()
+
+
+def _encoded(found: Iterable[c.Deliver]) -> list[bytes]:
+    return [encode_command(command) for command in found]
 
 
 def _sampled(plain: list[c.Deliver], sampling: Sampling) -> Iterator[c.Deliver]:

@@ -1,4 +1,4 @@
-"""A sidecar of the benchmark, in a process of its own."""
+"""Runs a sidecar for a benchmark, in its own process."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Served(NamedTuple):
 
 @contextmanager
 def served(
-    world: World, told: Mapping[str, str], options: Sequence[str] = (), core: int | None = None
+    world: World, environment: Mapping[str, str], options: Sequence[str] = (), core: int | None = None
 ) -> Iterator[Served]:
-    """A sidecar with the environment `told` and the options `options`, on `core` alone (None: any), while the block
+    """A sidecar with these environment variables and command-line options, on `core` alone (None: any), while the block
     lasts. Raises Failed when it does not listen."""
     log = world.folder / "sidecar.log"
     command = [sys.executable, "-m", "streamflow.cli.main", "sidecar", "--port", "0", "--parent", str(os.getpid())]
@@ -37,7 +37,7 @@ def served(
         process = subprocess.Popen(
             [*command, *options],
             cwd=world.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "STREAMFLOW_LOG_FORMAT": "json", **told},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "STREAMFLOW_LOG_FORMAT": "json", **environment},
             stdin=subprocess.DEVNULL,
             stdout=written,
             stderr=subprocess.STDOUT,

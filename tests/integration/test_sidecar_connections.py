@@ -22,6 +22,7 @@ from streamflow.sidecar.app import _listen, create_app
 from streamflow.sidecar.connections import HEAD_BYTES, ConnectionLimits, protocols
 from streamflow.sidecar.guard import GuardLimits
 from tests.access import MemoryAccess
+from tests.conftest import eventually
 from tests.sidecar_log import MemoryLog
 
 LIMITS = ConnectionLimits(connections=20, head_s=0.4, body_s=0.4)
@@ -265,14 +266,9 @@ def watched(echo: Echo) -> Iterator[tuple[int, uvicorn.Server, Any]]:
         yield port, server, http
 
 
-def becomes_empty(server: uvicorn.Server, http: Any) -> bool:
-    """Whether no connection is known any more, soon."""
-    until = time.monotonic() + PATIENCE_S
-    while time.monotonic() < until:
-        if not (server.server_state.connections or http.waiting):
-            return True
-        time.sleep(0.02)  # until the other thread has taken notice
-    return False
+def wait_until_empty(server: uvicorn.Server, http: Any) -> None:
+    """Waits until no connection is known any more."""
+    eventually(lambda: not (server.server_state.connections or http.waiting), timeout=PATIENCE_S)
 
 
 SOCKET = (
@@ -296,7 +292,7 @@ def test_a_websocket_with_headers_that_cannot_be_read_leaves_nothing(echo: Echo,
     with watched(echo) as (port, server, http):
         with connected(port, SOCKET + header + b"\r\n") as connection:
             assert answers(connection) == [(400, "bad_request")]
-        assert becomes_empty(server, http)
+        wait_until_empty(server, http)
 
 
 def test_a_websocket_behind_a_request_that_is_being_served_ends_both(echo: Echo) -> None:
@@ -310,7 +306,7 @@ def test_a_websocket_behind_a_request_that_is_being_served_ends_both(echo: Echo)
             while part := connection.recv(65536):
                 data += part
         assert b"HTTP/1.1 101" not in data
-        assert becomes_empty(server, http)
+        wait_until_empty(server, http)
 
 
 def test_the_last_answer_waits_no_longer_for_its_reader_than_others(echo: Echo) -> None:
@@ -322,7 +318,7 @@ def test_the_last_answer_waits_no_longer_for_its_reader_than_others(echo: Echo) 
             connection.settimeout(PATIENCE_S)
             connection.connect(("127.0.0.1", port))
             connection.sendall(b"GET /long?%d HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % size)
-        assert becomes_empty(server, http)
+        wait_until_empty(server, http)
 
 
 def test_a_client_of_http_1_0_gets_neither_chunks_nor_a_continue(echo_port: int) -> None:
