@@ -174,7 +174,7 @@ def _exporter(case: _Case) -> Iterator[_Exporter]:
 
 
 class _Pair(NamedTuple):
-    """The same commands with a case and without it. The store that is opened first costs less, so each side opens
+    """The same commands with a case and without it. Which store is opened first changes the cost, so each side opens
     first equally often."""
 
     case: _Case
