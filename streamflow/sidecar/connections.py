@@ -27,7 +27,7 @@ from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 
 from streamflow.core.metrics import Metrics, NoMetrics
 from streamflow.sidecar.problems import not_http, whole_answer
-from streamflow.sidecar.unread import UNREAD_BYTES, BoundedReader, Unread, cancel, count_ended
+from streamflow.sidecar.unread import UNREAD_BYTES, BoundedReader, Unread, cancel
 from streamflow.sidecar.websockets import Socket
 
 _log = structlog.get_logger(__name__)
@@ -69,7 +69,6 @@ class _Connection(BoundedReader, HttpToolsProtocol):
     """One connection. `limits`, `metrics`, `waiting` and `unread` belong to the server: `protocols` sets them."""
 
     limits: ConnectionLimits
-    metrics: Metrics
     waiting: dict[_Connection, None]
     """Connections without a complete request, that which has waited longest first."""
 
@@ -88,8 +87,7 @@ class _Connection(BoundedReader, HttpToolsProtocol):
         if len(self.connections) > self.limits.connections:
             longest = next(iter(self.waiting), None) or self.unread.longest() or self
             _log.warning("connection_refused", connections=len(self.connections), newest=longest is self)
-            count_ended(self.metrics, "newest" if longest is self else "longest")
-            longest.transport.abort()
+            longest.end("newest" if longest is self else "longest")
             if longest is self:
                 return
             self.waiting.pop(longest, None)  # connection_lost comes later: others may connect before it
@@ -247,16 +245,15 @@ class _Connection(BoundedReader, HttpToolsProtocol):
     def _expire(self) -> None:
         self._reading = None
         if self.transport.is_closing():
-            count_ended(self.metrics, "unread")
-            self.transport.abort()
+            self.end("unread")
             return
-        count_ended(self.metrics, "body" if self._in_body else "head" if self._in_head else "idle")
         if self._in_head:
+            self.count_end("head")
             said = f"The request's head was not complete within {self.limits.head_s:g} s. Send it again."
             self._answer(408, "request_timeout", said)
             self._follow()
         else:
-            self.transport.abort()
+            self.end("body" if self._in_body else "idle")
 
     def _answer(self, status: int, code: str, detail: str) -> None:
         """Answers what cannot be a request, and closes."""
@@ -313,6 +310,6 @@ def protocols(
     """The protocols of one server, for `http` and `ws` of `uvicorn.Config`. `metrics` count the connections that are
     ended."""
     told = metrics if metrics is not None else NoMetrics()
-    unread = Unread(limits.head_s, UNREAD_BYTES, told)
-    shared = {"limits": limits, "metrics": told, "waiting": {}, "unread": unread}
-    return type("Connection", (_Connection,), shared), type("Socket", (Socket,), {"unread": unread})
+    shared = {"metrics": told, "unread": Unread(limits.head_s, UNREAD_BYTES)}
+    connection = type("Connection", (_Connection,), {"limits": limits, "waiting": {}, **shared})
+    return connection, type("Socket", (Socket,), shared)

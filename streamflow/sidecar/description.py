@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
+import msgspec
+from fastapi import APIRouter, FastAPI, Request, Response
 
 from streamflow.operations.callbacks import API_PATH
 from streamflow.sidecar.principal import Right, needs
@@ -31,17 +32,36 @@ _HEADERS = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Description:
+    """The bytes of both. Made once: FastAPI would check and write the whole of it for every request."""
+
+    json: bytes
+    """OpenAPI 3.1."""
+
+    page: bytes
+    """HTML."""
+
+
 @router.get("/openapi.json", include_in_schema=False, dependencies=[needs(Right.READ_API)])
-async def openapi(request: Request) -> dict[str, Any]:
+async def openapi(request: Request) -> Response:
     """The description of every route (OpenAPI 3.1)."""
-    found: dict[str, Any] = request.app.openapi()
-    return found
+    return Response(_description(request.app).json, media_type="application/json")
 
 
 @router.get("/docs", include_in_schema=False, dependencies=[needs(Right.READ_API)])
-async def page(request: Request) -> HTMLResponse:
+async def page(request: Request) -> Response:
     """The same for people: one page without scripts, and with nothing from elsewhere."""
-    return HTMLResponse(_page(request.app.openapi()), headers=_HEADERS)
+    return Response(_description(request.app).page, media_type="text/html", headers=_HEADERS)
+
+
+def _description(app: FastAPI) -> _Description:
+    found: _Description | None = getattr(app.state, "description", None)
+    if found is None:
+        described = app.openapi()
+        found = _Description(json=msgspec.json.encode(described), page=_page(described).encode())
+        app.state.description = found
+    return found
 
 
 def _page(described: dict[str, Any]) -> str:

@@ -10,11 +10,6 @@ from streamflow.core.metrics import Metrics
 UNREAD_BYTES = 64 << 20  # of answers that wait for their readers, in one process
 
 
-def count_ended(metrics: Metrics, why: str) -> None:
-    """Counts a connection that is ended for a reason."""
-    metrics.count("connections_ended", reason=why)
-
-
 def cancel(timer: asyncio.TimerHandle | None) -> None:
     """Cancels a timer, if there is one."""
     if timer is not None:
@@ -27,13 +22,15 @@ class _Writing(Protocol):
     loop: asyncio.AbstractEventLoop
     transport: Any
 
+    def end(self, why: str) -> None: ...
+
 
 class Unread:
     """The connections of a server whose client does not read what it was sent. Each has `seconds` for it, and all
     together may hold `limit` bytes; above that the one that has waited longest is cut off."""
 
-    def __init__(self, seconds: float, limit: int, metrics: Metrics) -> None:
-        self._seconds, self._limit, self._metrics = seconds, limit, metrics
+    def __init__(self, seconds: float, limit: int) -> None:
+        self._seconds, self._limit = seconds, limit
         self._timers: dict[_Writing, asyncio.TimerHandle] = {}
 
     def longest(self) -> Any:
@@ -58,15 +55,28 @@ class Unread:
 
     def _cut(self, connection: _Writing, why: str) -> None:
         self.forget(connection)
-        count_ended(self._metrics, why)
-        connection.transport.abort()
+        connection.end(why)
 
 
 class BoundedReader:
-    """A mixin for uvicorn's protocols, before them: a client that reads nothing for too long is cut off. `unread`
-    belongs to the server."""
+    """A mixin for uvicorn's protocols, before them: a client that reads nothing for too long is cut off. `unread` and
+    `metrics` belong to the server."""
 
+    metrics: Metrics
+    transport: Any
     unread: Unread
+    _counted = False
+
+    def end(self, why: str) -> None:
+        """Ends the connection, and counts that."""
+        self.count_end(why)
+        self.transport.abort()
+
+    def count_end(self, why: str) -> None:
+        """Counts that the connection is ended: once, though two deadlines pass before its client has gone."""
+        if not self._counted:
+            self._counted = True
+            self.metrics.count("connections_ended", reason=why)
 
     def pause_writing(self) -> None:
         """Called by the transport when its buffer is full."""

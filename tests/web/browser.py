@@ -9,6 +9,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Request
 
+from tests.conftest import eventually
 from tests.servers.browser import program
 
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
@@ -48,25 +49,32 @@ def opened(browser: Browser, address: str, *, size: str = "wide", dark: bool = F
 
 
 class Watched:
-    """`page`, what it transferred (bytes of assets as sent), and its faults."""
+    """`page`, what it transferred, and its faults."""
 
     def __init__(self, context: BrowserContext, address: str) -> None:
         self.page: Page = context.new_page()
-        self.sent: dict[str, int] = {}
+        self._assets: list[Request] = []
+        self._ended: set[Request] = set()
         self.faults: list[str] = []
         self._address = address
         self.page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
         self.page.on("request", self._request)
-        self.page.on("requestfinished", self._finished)
+        self.page.on("requestfinished", self._ended.add)
+        self.page.on("requestfailed", self._ended.add)
 
     def _request(self, request: Request) -> None:
         if not request.url.startswith((self._address, "data:", "blob:", self._address.replace("http", "ws"))):
             self.faults.append(f"asked another host: {request.url}")
+        elif not self._path(request).startswith(("/api/", "data:", "blob:")):
+            self._assets.append(request)
 
-    def _finished(self, request: Request) -> None:
-        path = request.url.removeprefix(self._address)
-        if not path.startswith("/api/"):
-            self.sent[path] = request.sizes()["responseBodySize"]
+    def sent(self) -> dict[str, int]:
+        """Bytes of each asset that the page has asked for, as they were sent, once all are there."""
+        eventually(lambda: self.page.evaluate("true") and self._ended.issuperset(self._assets))
+        return {self._path(one): one.sizes()["responseBodySize"] for one in self._assets}
+
+    def _path(self, request: Request) -> str:
+        return str(request.url).removeprefix(self._address)
 
     def go(self, path: str, ready: str) -> None:
         """Opens `path` and waits for `ready`, a selector."""

@@ -8,6 +8,7 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
+from streamflow.core.metrics import NoMetrics
 from streamflow.sidecar.connections import HEAD_BYTES, ConnectionLimits, protocols
 
 LIMITS = ConnectionLimits(connections=20, head_s=60, body_s=60)
@@ -32,6 +33,9 @@ class Transport(asyncio.Transport):
     def write(self, data: Any) -> None:
         self.written += data
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def pause_reading(self) -> None:
         pass
 
@@ -44,9 +48,20 @@ async def stays(_scope: Any, _receive: Any, _send: Any) -> None:
     await asyncio.Event().wait()
 
 
-def made(count: int) -> list[tuple[Any, Transport]]:
+class Counted(NoMetrics):
+    """The reasons of connections that were ended."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+
+    def count(self, name: str, value: int = 1, **labels: str) -> None:
+        assert (name, value) == ("connections_ended", 1)
+        self.reasons.append(labels["reason"])
+
+
+def made(count: int, limits: ConnectionLimits = LIMITS, counted: Counted | None = None) -> list[tuple[Any, Transport]]:
     """So many connections of one server, and their transports."""
-    http, ws = protocols(LIMITS)
+    http, ws = protocols(limits, counted)
     config = uvicorn.Config(stays, http=http, ws=ws, log_config=None, lifespan="off")
     config.load()
     state, found = ServerState(), []
@@ -75,6 +90,24 @@ def test_each_of_many_that_come_at_once_takes_the_place_of_another() -> None:
 
     aborted = asyncio.run(come())
     assert aborted == [True] * 50 + [False] * LIMITS.connections
+
+
+def test_who_does_not_read_is_counted_once_though_two_deadlines_pass() -> None:
+    counted = Counted()
+
+    async def wait() -> list[bool]:
+        found = made(3, ConnectionLimits(connections=20, head_s=0.01, body_s=60), counted)
+        for connection, _ in found[:2]:
+            connection.pause_writing()
+        while len(counted.reasons) < 3:
+            await asyncio.sleep(0.001)
+        for connection, _ in found[:2]:
+            connection._expire()
+        await end(found)
+        return [transport.aborted for _, transport in found]
+
+    assert asyncio.run(wait()) == [True] * 3
+    assert len(counted.reasons) == 3
 
 
 def test_requests_that_wait_for_answers_have_a_bound_in_bytes() -> None:
