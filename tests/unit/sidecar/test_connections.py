@@ -51,12 +51,16 @@ async def stays(_scope: Any, _receive: Any, _send: Any) -> None:
 class Counted(NoMetrics):
     """The reasons of connections that were ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, expected: int) -> None:
         self.reasons: list[str] = []
+        self.complete = asyncio.Event()
+        self._expected = expected
 
     def count(self, name: str, value: int = 1, **labels: str) -> None:
         assert (name, value) == ("connections_ended", 1)
         self.reasons.append(labels["reason"])
+        if len(self.reasons) == self._expected:
+            self.complete.set()
 
 
 def made(count: int, limits: ConnectionLimits = LIMITS, counted: Counted | None = None) -> list[tuple[Any, Transport]]:
@@ -93,21 +97,20 @@ def test_each_of_many_that_come_at_once_takes_the_place_of_another() -> None:
 
 
 def test_who_does_not_read_is_counted_once_though_two_deadlines_pass() -> None:
-    counted = Counted()
-
-    async def wait() -> list[bool]:
+    async def wait() -> tuple[list[bool], list[str]]:
+        counted = Counted(3)
         found = made(3, ConnectionLimits(connections=20, head_s=0.01, body_s=60), counted)
         for connection, _ in found[:2]:
             connection.pause_writing()
-        while len(counted.reasons) < 3:
-            await asyncio.sleep(0.001)
+        await counted.complete.wait()
         for connection, _ in found[:2]:
             connection._expire()
         await end(found)
-        return [transport.aborted for _, transport in found]
+        return [transport.aborted for _, transport in found], counted.reasons
 
-    assert asyncio.run(wait()) == [True] * 3
-    assert len(counted.reasons) == 3
+    aborted, reasons = asyncio.run(wait())
+    assert aborted == [True] * 3
+    assert len(reasons) == 3
 
 
 def test_requests_that_wait_for_answers_have_a_bound_in_bytes() -> None:
