@@ -59,8 +59,8 @@ class Watched:
         self._address = address
         self.page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
         self.page.on("request", self._request)
-        self.page.on("requestfinished", self._ended.add)
-        self.page.on("requestfailed", self._ended.add)
+        self.page.on("requestfinished", lambda request: self._ended.add(request))
+        self.page.on("requestfailed", lambda request: self._ended.add(request))
 
     def _request(self, request: Request) -> None:
         if not request.url.startswith((self._address, "data:", "blob:", self._address.replace("http", "ws"))):
