@@ -7,7 +7,7 @@ of what the core tells them and pass them to a `Tracer`; without one they make n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple, Protocol
 
 from streamflow.core.event_router import Entered
@@ -47,8 +47,9 @@ class Span(NamedTuple):
 class Tracer(Protocol):
     """Takes spans. Nothing of it raises or blocks: it is called for every hop of a trace that is recorded."""
 
-    def take(self, span: Span) -> None:
-        """Export `span` some time, or count it as dropped."""
+    def take(self, spans: Iterable[Span]) -> None:
+        """Export the spans of one hop some time, or count them as dropped. `spans` may be a generator, which another
+        thread runs later: to make many in a row takes less than one between other work."""
 
 
 def is_traced(command: Command | None, decision: Decision) -> bool:

@@ -26,17 +26,18 @@ class DecisionSpans:
         """A decision on `record` that took `seconds` and has ended now."""
         ended_ns = time.time_ns()
         emitted = [effect for effect in decision.effects if isinstance(effect, PublishEvent)]
-        for span in decision_spans(
-            record,
-            command,
-            decision,
-            topic_id=self._topic_id,
-            group=self._group,
-            topics={effect.id: self._topic(effect.type) for effect in emitted},
-            began_ns=ended_ns - int(seconds * 1e9),
-            ended_ns=ended_ns,
-        ):
-            self._tracer.take(span)
+        self._tracer.take(
+            decision_spans(
+                record,
+                command,
+                decision,
+                topic_id=self._topic_id,
+                group=self._group,
+                topics={effect.id: self._topic(effect.type) for effect in emitted},
+                began_ns=ended_ns - int(seconds * 1e9),
+                ended_ns=ended_ns,
+            )
+        )
 
     def _topic(self, event: str) -> str:
         try:

@@ -178,7 +178,7 @@ class Lane:
 
     def _answer(self, held: Held, value: bytes) -> None:
         if self._tracer is not None and held.task.trace is not None and held.task.trace.recorded:
-            self._tracer.take(self._span(held))
+            self._tracer.take((self._span(held),))
         self.answers.add(held.partition, held.task.key, value, partial(self.attempts.finish, held))
 
     def _span(self, held: Held) -> Span:

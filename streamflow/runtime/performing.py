@@ -116,7 +116,7 @@ class Performer:
             raise OperationError("operation_failed", text) from error
         finally:
             if self._tracer is not None and task.trace is not None and task.trace.recorded:
-                self._tracer.take(effect_span(task, redactor.text(failed), began_ns, time.time_ns()))
+                self._tracer.take((effect_span(task, redactor.text(failed), began_ns, time.time_ns()),))
         if isinstance(output, Pending):
             return SuspendAttempt(
                 id=f"{task.id}/suspended",

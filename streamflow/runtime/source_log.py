@@ -56,8 +56,7 @@ class SourceLog:
         """`record` entered traces that are recorded. One that is read again gives the same spans."""
         at_ns = time.time_ns()
         if self._tracer is not None:
-            for entered in routed.entered:
-                self._tracer.take(source_span(record, entered, self._group, at_ns, at_ns))
+            self._tracer.take(source_span(record, entered, self._group, at_ns, at_ns) for entered in routed.entered)
 
     def dead(self, record: Record, routed: Routed) -> None:
         """`record` is a dead letter. The first of a kind is a warning, the others are counted: a source that turns bad

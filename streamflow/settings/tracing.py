@@ -36,7 +36,8 @@ class Tracing(Section):
         default=4096,
         ge=1,
         le=1_000_000,
-        description="maximum number of spans that wait for their export; further ones are dropped",
+        description="maximum number of spans that wait for their export; further ones are dropped. Those of one "
+        "command or record count as one",
     )
     batch_spans: int = Field(default=512, ge=1, le=10_000, description="maximum number of spans of one export")
     export_s: float = Field(default=2.0, ge=0.05, le=60, description="seconds between exports, unless a batch is full")

@@ -89,7 +89,7 @@ class Traced:
         finally:
             _caller.reset(token)
             if self._tracer is not None and trace is not None and trace.recorded:
-                self._tracer.take(_span(scope, trace, came, correlation_id, status, began_ns))
+                self._tracer.take((_span(scope, trace, came, correlation_id, status, began_ns),))
 
 
 def _span(scope: Scope, trace: Trace, came: Trace | None, correlation_id: str, status: int, began_ns: int) -> Span:

@@ -141,17 +141,24 @@ def _worker_us(stage: Stage) -> float:
 
 
 class _Exporter(NoMetrics):
-    """What exports the spans of a case: how many it was given, how many it is done with, and its CPU seconds."""
+    """What exports the spans of a case: how many hops it was given and has made spans of, how many spans these are and
+    how many it is done with, and its CPU seconds."""
 
     def __init__(self) -> None:
-        self.taken = self.done = 0
+        self.taken = self.made = self.spans = self.done = 0
         self.tracer: Tracer | None = None
 
-    def take(self, span: Span) -> None:
+    def take(self, spans: Iterable[Span]) -> None:
         """See `Tracer`."""
         assert self.tracer is not None
         self.taken += 1
-        self.tracer.take(span)
+        self.tracer.take(self._counted(spans))
+
+    def _counted(self, spans: Iterable[Span]) -> Iterator[Span]:
+        for one in spans:
+            self.spans += 1
+            yield one
+        self.made += 1
 
     def count(self, name: str, value: int = 1, **labels: str) -> None:
         """See `Metrics`."""
@@ -159,7 +166,7 @@ class _Exporter(NoMetrics):
 
     def cpu_s(self) -> float:
         """CPU seconds of its thread, when everything is exported."""
-        wait(lambda: self.done == self.taken, "the spans to be exported")
+        wait(lambda: self.made == self.taken and self.done == self.spans, "the spans to be exported")
         threads = [one.ident for one in threading.enumerate() if one.name == "spans" and one.ident is not None]
         return sum(time.clock_gettime(time.pthread_getcpuclockid(ident)) for ident in threads)
 

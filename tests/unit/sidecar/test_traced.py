@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -58,8 +59,8 @@ class Asked:
     async def _send(self, message: Any) -> None:
         """Nobody waits for it."""
 
-    def take(self, span: Span) -> None:
-        self.spans.append(span)
+    def take(self, spans: Iterable[Span]) -> None:
+        self.spans.extend(spans)
 
 
 def test_without_tracing_the_context_goes_on_as_it_came() -> None:

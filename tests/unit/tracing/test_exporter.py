@@ -72,10 +72,10 @@ def a_queue(gate: Gate, **limits: Any) -> tuple[SpanQueue, Counter[str]]:
 
 def test_what_there_is_no_room_for_is_dropped_and_counted(gate: Gate) -> None:
     queue, counts = a_queue(gate, queue_spans=3, batch_spans=2)
-    queue.take(a_span())
+    queue.take((a_span(),))
     assert gate.entered.wait(20)  # one is with the receiver, which does not answer
     for nth in range(5):
-        queue.take(a_span(nth))
+        queue.take((a_span(nth),))
     assert counts == {QUEUE_FULL: 2}
     gate.open.set()
     queue.close()
@@ -89,7 +89,7 @@ def test_a_batch_that_is_not_taken_is_dropped_and_counted(gate: Gate, failure: b
     gate.open.set()
     queue, counts = a_queue(gate)
     for nth in range(3):
-        queue.take(a_span(nth))
+        queue.take((a_span(nth),))
     queue.close()
     assert counts == {EXPORT_FAILED: 3}
 
@@ -97,9 +97,47 @@ def test_a_batch_that_is_not_taken_is_dropped_and_counted(gate: Gate, failure: b
 def test_spans_leave_without_a_full_batch(gate: Gate) -> None:
     gate.open.set()
     queue, counts = a_queue(gate, batch_spans=100)
-    queue.take(a_span())
+    queue.take((a_span(),))
     eventually(lambda: counts[EXPORTED] == 1)
     queue.close()
+
+
+def test_what_one_hop_makes_is_exported_in_batches_of_the_size(gate: Gate) -> None:
+    queue, counts = a_queue(gate, batch_spans=4)
+    queue.take(a_span(nth) for nth in range(9))
+    gate.open.set()
+    queue.close()
+    assert counts == {EXPORTED: 9}
+    assert gate.batches == [4, 4, 1]
+
+
+def test_spans_are_made_later_unless_many_wait(gate: Gate) -> None:
+    made: list[int] = []
+
+    def making(nth: int) -> Iterator[Span]:
+        made.append(nth)
+        yield a_span(nth)
+
+    queue, counts = a_queue(gate, queue_spans=1000, export_s=60)
+    for nth in range(200):
+        queue.take(making(nth))
+    assert made == list(range(128, 200))
+    gate.open.set()
+    queue.close()
+    assert sorted(made) == list(range(200))
+    assert counts == {EXPORTED: 200}
+
+
+def test_a_span_that_cannot_be_made_is_counted_and_ends_nothing(gate: Gate) -> None:
+    def failing(nth: int) -> Span:
+        raise ValueError(f"no span {nth}")
+
+    queue, counts = a_queue(gate)
+    queue.take(failing(nth) for nth in range(2))
+    queue.take((a_span(),))
+    gate.open.set()
+    queue.close()
+    assert counts == {EXPORT_FAILED: 1, EXPORTED: 1}
 
 
 def settings_for(receiver: Receiver, **more: Any) -> Settings:
@@ -112,7 +150,7 @@ def test_a_receiver_gets_what_a_span_says(monkeypatch: pytest.MonkeyPatch) -> No
         settings = settings_for(receiver, headers={"x-key": "env:COLLECTOR_KEY"})
         with exported_spans(settings, "engine", None) as tracer:
             assert tracer is not None
-            tracer.take(a_span(7))
+            tracer.take((a_span(7),))
         (span,) = receiver.spans
         assert (span.trace_id, span.span_id, span.parent_id) == (CAME.trace_id, CAME.at("7").span_id, CAME.span_id)
         assert (span.name, span.kind, span.state) == ("process orders", "consumer", "vendor=1")
@@ -130,7 +168,7 @@ def test_a_receiver_that_refuses_costs_spans_only() -> None:
         receiver.status = 400
         with exported_spans(settings_for(receiver, timeout_s=0.5), "engine", metrics) as tracer:
             assert tracer is not None
-            tracer.take(a_span())
+            tracer.take((a_span(),))
     assert metrics.spans == {EXPORT_FAILED: 1}
 
 
