@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 from uuid import uuid4
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import NewTopic
 
 from tests.alerts.installation import PARTITIONS, UNSERVED, Installation
@@ -18,6 +18,7 @@ from tests.proof.world import wait
 
 ENGINES = ("engine-1", "engine-2")
 PAUSE_S = 12.0
+OPENING_S = 150.0  # longer than the limit of the alert for restores
 SLOW_MS = 5500.0  # of a write to a slow disk
 DEEP = 10_001  # tasks: more than the limit of the alert
 BEHIND = frozenset({"StreamflowLagHigh", "StreamflowFallingBehind", "StreamflowNoProgress"})
@@ -141,6 +142,29 @@ def disk_well(site: Installation) -> None:
 # -- topics
 
 
+def state_behind_transaction(site: Installation) -> None:
+    """For workers that have to read all of it: somebody has left a transaction open there, and ends it at last."""
+    stranger = Producer(
+        {
+            "bootstrap.servers": site.bootstrap,
+            "transactional.id": "stranger",
+            "transaction.timeout.ms": round(3 * OPENING_S * 1000),
+            "log_level": 0,
+        }
+    )
+    stranger.init_transactions(20)
+    stranger.begin_transaction()
+    stranger.produce(site.own_topic("state"), None, b"stranger", 0)
+    assert stranger.flush(20) == 0
+    for role in ENGINES:
+        site.stop(role)
+        shutil.rmtree(site.state(role))
+        site.start(role)
+    until_s = time.monotonic() + OPENING_S
+    wait(lambda: time.monotonic() > until_s, "the transaction to end", 2 * OPENING_S)
+    stranger.abort_transaction(20)
+
+
 def state_unreadable(site: Installation) -> None:
     """For workers that have to read all of it."""
     site.append(site.own_topic("state"), b"no record of Streamflow's", key=b"stranger", partition=0)
@@ -225,6 +249,9 @@ TROUBLES: dict[str, Trouble] = {
     "a state that nobody can read": Trouble(
         state_unreadable, alerts("PartitionStopped"), may=BEHIND, mend=state_readable
     ),
+    "a transaction that stays open": Trouble(
+        state_behind_transaction, alerts("PartitionsOpening", "RestoreSlow"), may=BEHIND
+    ),
     "a topic that takes no events": Trouble(
         emitted_events_stay, alerts("OutboxStalled"), mend=create_topic("shipments")
     ),
@@ -234,8 +261,6 @@ TROUBLES: dict[str, Trouble] = {
 
 ELSEWHERE = alerts(
     "CertificateExpires",  # tests/integration/test_secured.py: there is TLS
-    "PartitionsOpening",  # promtool alone: on a disk so slow, the metrics page of the worker does not answer
-    "RestoreSlow",  # promtool alone: a restore of more than two minutes
     "CommandsSetAside",  # promtool alone: it takes a bug in the engine
     "LabelsOverBound",  # promtool alone: it takes hundreds of names
 )

@@ -23,7 +23,7 @@ COMPOSE = ROOT / "deploy/docker-compose.yml"
 DOCUMENT: dict[str, Any] = YAML(typ="safe").load(COMPOSE)
 SERVICES: dict[str, dict[str, Any]] = DOCUMENT["services"]
 OURS = {name: one for name, one in SERVICES.items() if "STREAMFLOW" in str(one["image"])}
-ROLES = {"topics", "engine", "ingress", "tasks", "history", "sidecar", "exporter"}
+ROLES = {"topics", "engine", "ingress", "tasks", "history", "mirror", "sidecar", "exporter"}
 DEFAULT = re.compile(r"\$\{\w+:-([^}]*)\}")
 
 
@@ -33,17 +33,32 @@ def test_it_has_every_role() -> None:
 
 
 def test_one_broker_starts_without_a_profile_and_three_with_one() -> None:
-    profiles = {name: SERVICES[name].get("profiles", []) for name in ("kafka", "kafka-2", "kafka-3", "registry")}
-    assert profiles == {"kafka": [], "kafka-2": ["three"], "kafka-3": ["three"], "registry": ["registry"]}
-    named = dict(line.split("=", 1) for line in _lines(ROOT / "deploy/three-brokers.env"))
+    profiles = {name: one["profiles"] for name, one in SERVICES.items() if one.get("profiles")}
+    three = {"kafka-2": ["three"], "kafka-3": ["three"]}
+    assert profiles == three | {"registry": ["registry"], "mirror": ["registry"]}
+    named = _named("three-brokers.env")
     assert named["QUORUM_VOTERS"].count("@") == named["BOOTSTRAP_SERVERS"].count(":") == 3
     text = COMPOSE.read_text()
     for name in named:
         assert f"${{{name}:-" in text, name
 
 
-def _lines(file: Path) -> list[str]:
-    return [line for line in file.read_text().splitlines() if line and not line.startswith("#")]
+def test_all_processes_use_the_registry_and_the_mirror_has_topics(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = _named("registry.env")
+    given = {name for service in OURS.values() for name, value in service["environment"].items() if value is None}
+    assert given == set(named)  # compose takes those without a value from its own environment
+    for variable, value in named.items():
+        monkeypatch.setenv(variable, value)
+    settings = Settings()
+    assert settings.registry.url is not None
+    assert settings.registry.url.startswith("http://registry:8080/")
+    assert settings.mirror.topics
+
+
+def _named(file: str) -> dict[str, str]:
+    """The variables of a file for `--env-file`."""
+    lines = (ROOT / "deploy" / file).read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
 # -- secrets
@@ -96,7 +111,8 @@ def test_processes_read_its_settings(name: str, monkeypatch: pytest.MonkeyPatch)
     for variable in [one for one in os.environ if one.startswith("STREAMFLOW_")]:
         monkeypatch.delenv(variable)
     for variable, value in OURS[name]["environment"].items():
-        monkeypatch.setenv(variable, DEFAULT.sub(r"\1", str(value)))
+        if value is not None:
+            monkeypatch.setenv(variable, DEFAULT.sub(r"\1", str(value)))
     settings = Settings()
     assert settings.kafka.bootstrap_servers == "kafka:19092"
     assert settings.metrics.listen == "0.0.0.0:9464"
@@ -148,7 +164,7 @@ def test_compose_reads_it(profiles: tuple[str, ...], tmp_path: Path) -> None:
         pytest.skip(str(missing))
     done = tools.run(checker, "compose", str(COMPOSE), *profiles)
     assert done.returncode == 0, done.stderr
-    hidden = 0 if profiles else 3
+    hidden = 0 if profiles else 4
     assert f"{len(SERVICES) - hidden} services" in done.stdout
     planted = tmp_path / "docker-compose.yml"
     planted.write_text(COMPOSE.read_text().replace("read_only: true", "readonly: true"))
