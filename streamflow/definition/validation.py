@@ -12,14 +12,15 @@ depends on schema and value alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import jsonschema_rs
 
 from streamflow.definition.json_pointer import pointer
 from streamflow.definition.schema_document import rewritten
-from streamflow.definition.schema_faults import MASK, schema_faults
+from streamflow.definition.schema_faults import MASK, FoundFaults, schema_faults
+from streamflow.definition.schema_table import SchemaTable, Unlinked
 
 _POINTER_CHARS = 200  # of a place in the data, which may have names of any length
 _MESSAGE_CHARS = 300
@@ -31,9 +32,33 @@ class SchemaFault(ValueError):
     """A schema that cannot be used; the text says why, and what to do."""
 
 
-def compiled(schema: Mapping[str, Any], *, masked: bool = False) -> Any:
-    """The validator of `schema`, with `is_valid` and `iter_errors`; if it is `masked`, its messages hold no value of
-    the data. Raises SchemaFault."""
+class CompiledSchema:
+    """A schema, compiled: `is_valid` says whether a value fits, and raises ValueError, TypeError or RecursionError for
+    one that no JSON can hold; `schema_faults` says why it does not. `schema` is in the words of JSON Schema alone."""
+
+    __slots__ = ("_mask", "_table", "is_valid", "schema")
+
+    def __init__(self, schema: dict[str, Any], is_valid: Callable[[Any], bool], mask: str | None) -> None:
+        self.is_valid = is_valid
+        self.schema = schema
+        self._mask = mask
+        self._table: SchemaTable | Unlinked | None = None
+
+    @property
+    def table(self) -> SchemaTable | None:
+        """The schema as a table, made when the first value does not fit; None if it has none."""
+        if self._table is None:
+            try:
+                self._table = SchemaTable(self.schema, self._mask)
+            except Unlinked as unlinked:
+                self._table = unlinked
+        return self._table if isinstance(self._table, SchemaTable) else None
+
+
+def compiled(schema: Mapping[str, Any], *, masked: bool = False) -> CompiledSchema:
+    """The validator of `schema`; if it is `masked`, what is told of its faults holds no value of the data.
+
+    Raises SchemaFault."""
     dialect = schema.get("$schema", "")
     if isinstance(dialect, str) and dialect and not _DIALECT.fullmatch(dialect):
         raise SchemaFault(
@@ -47,18 +72,15 @@ def compiled(schema: Mapping[str, Any], *, masked: bool = False) -> Any:
         raise LookupError("schemas of other places are not fetched")
 
     try:
-        return jsonschema_rs.validator_for(
-            rewritten(schema, _with_null),
-            validate_formats=True,
-            retriever=no_retrieval,
-            mask=MASK if masked else None,
-        )
+        written = rewritten(schema, _with_null)
+        found = jsonschema_rs.validator_for(written, validate_formats=True, retriever=no_retrieval)
     except jsonschema_rs.ValidationError as error:
         if elsewhere:
             raise SchemaFault(_elsewhere(elsewhere[0])) from None
         raise SchemaFault(_reason(error)) from None
     except (ValueError, TypeError, RecursionError, jsonschema_rs.ReferencingError) as error:
         raise SchemaFault(_elsewhere(elsewhere[0]) if elsewhere else _short(str(error))) from None
+    return CompiledSchema(written, found.is_valid, MASK if masked else None)
 
 
 def schema_fault(schema: Mapping[str, Any]) -> str | None:
@@ -86,8 +108,8 @@ class Validator:
         try:
             if self._validator.is_valid(value):
                 return None
-            places = (pointer(error.instance_path) for error in self._validator.iter_errors(value))
-            return min(places, default="")[:_POINTER_CHARS]
+            faults = FoundFaults(self._validator.table, value).faults
+            return min(place for place, _ in faults)[:_POINTER_CHARS]
         except (ValueError, TypeError, RecursionError):  # a value that the validator's own types cannot hold
             return ""
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import jsonschema_rs
-
+from streamflow.definition.schema_faults import FoundFaults
 from streamflow.definition.syntax import nearest
+from streamflow.definition.validation import CompiledSchema, compiled
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.json_text import read_json
 
@@ -28,9 +28,9 @@ class Tool:
     schema: Mapping[str, Any]
 
     @cached_property
-    def validator(self) -> Any:
+    def validator(self) -> CompiledSchema:
         """The compiled schema."""
-        return jsonschema_rs.validator_for(dict(self.schema))
+        return compiled(self.schema)
 
     @cached_property
     def strict_schema(self) -> dict[str, Any] | None:
@@ -61,12 +61,13 @@ def checked(name: str, raw: str, tools: Iterable[Tool], *, nulls_are_absent: boo
     if nulls_are_absent:
         arguments = without_absent(arguments, tool.schema)
     try:
-        errors = list(tool.validator.iter_errors(arguments))
+        fits = tool.validator.is_valid(arguments)
+        faults = [] if fits else sorted(FoundFaults(tool.validator.table, arguments).faults)
     except (ValueError, RecursionError) as error:
         return {}, f"The arguments of {name} cannot be checked ({str(error)[:_LONGEST_SHOWN]}). Send simpler ones."
-    if errors:
-        shown = "; ".join(f"{_place(error)}: {str(error.message)[:_LONGEST_SHOWN]}" for error in errors[:_MOST_SHOWN])
-        more = f" and {len(errors) - _MOST_SHOWN} more" if len(errors) > _MOST_SHOWN else ""
+    if not fits:
+        shown = "; ".join(f"{place or '/'}: {words[:_LONGEST_SHOWN]}" for place, words in faults[:_MOST_SHOWN])
+        more = f" and {len(faults) - _MOST_SHOWN} more" if len(faults) > _MOST_SHOWN else ""
         return {}, f"The arguments of {name} do not fit its schema: {shown}{more}. Correct them."
     return arguments, None
 
@@ -143,10 +144,6 @@ def _nullable(schema: Mapping[str, Any]) -> bool:
     if choices := schema.get("anyOf") or schema.get("oneOf"):
         return any(_nullable(choice) for choice in choices)
     return kind is None and "const" not in schema
-
-
-def _place(error: Any) -> str:
-    return "/" + "/".join(str(part) for part in error.instance_path)
 
 
 def _kind(value: Any) -> str:

@@ -153,3 +153,24 @@ def test_tools_have_one_order() -> None:
     tools = [Tool(name, "", {}) for name in ("b", "c", "a")]
 
     assert [tool.name for tool in ordered(tools)] == [tool.name for tool in ordered(tools[::-1])] == ["a", "b", "c"]
+
+
+def test_arguments_of_a_recursive_schema_that_do_not_fit_are_told_at_once() -> None:
+    branches = [
+        {"type": "object", "required": ["op", "of"], "properties": {"op": {"const": op}, "of": RULE}} for op in "ab"
+    ]
+    rule = {
+        "oneOf": [*branches, {"type": "object", "required": ["field"], "properties": {"field": {"type": "string"}}}]
+    }
+    tool = Tool("add", "", {"type": "object", "$defs": {"rule": rule}, "properties": {"rule": RULE}})
+    value: dict[str, Any] = {"field": 5}
+    for _ in range(40):
+        value = {"op": "a", "of": value}
+    _, problem = checked("add", json.dumps({"rule": value}), [tool], nulls_are_absent=False)
+    assert problem is not None
+    assert problem.startswith("The arguments of add do not fit its schema: /rule: {")
+    assert problem.endswith("Correct them.")
+    assert len(problem) < 500
+
+
+RULE = {"$ref": "#/$defs/rule"}
