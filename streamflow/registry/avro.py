@@ -17,6 +17,7 @@ import fastavro
 from fastavro import _read_py
 
 from streamflow.engine.depth import deeper
+from streamflow.registry.misread import misread, too_deep
 from streamflow.registry.registered import RegisteredSchema
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.frame import HEAD_BYTES
@@ -76,15 +77,15 @@ def avro_reader(avro: AvroSchema) -> Callable[[bytes], Any]:
             left = len(value) - stream.tell()
             data = _plain(found)
         except RecursionError as error:
-            raise _too_deep() from error
+            raise too_deep("records") from error
         except DecodeError:
             raise
         except _FAULTS as error:
-            raise _failed(name, type(error).__name__) from error
+            raise misread(name, type(error).__name__) from error
         if left:
-            raise _failed(name, f"{left} bytes are left")
+            raise misread(name, f"{left} bytes are left")
         if avro.is_recursive and deeper(data, MAX_DEPTH):
-            raise _too_deep()
+            raise too_deep("records")
         return data
 
     return reader
@@ -184,15 +185,3 @@ class _Look:
             self._least[name] = sum(self._look(field["type"], depth + 1) for field in schema["fields"])
             self._open.pop()
         return self._least[name]
-
-
-def _failed(schema_id: int, why: str) -> DecodeError:
-    return DecodeError(
-        "schema_decode_failed",
-        f"The value is not what its schema {schema_id} says ({why}). Send it with a serializer of the registry, and "
-        "the schema that it was written with.",
-    )
-
-
-def _too_deep() -> DecodeError:
-    return DecodeError("too_deep", f"The value is more than {MAX_DEPTH} lists and records deep. Send flatter data.")

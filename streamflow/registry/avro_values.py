@@ -3,22 +3,32 @@ is dropped or rounded."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import math
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time
-from decimal import Decimal, InvalidOperation
+from datetime import UTC
+from decimal import Decimal
 from typing import Any
-from uuid import UUID
+
+from streamflow.registry.exact_values import (
+    UUID_TEXT,
+    Unfit,
+    base64_of,
+    date_of,
+    decimal_of,
+    double_of,
+    moment_of,
+    single_of,
+    time_of,
+)
 
 _WHOLE = {"int": 2**31, "long": 2**63}
-_SECONDS = {"timestamp-millis": 1000, "timestamp-micros": 1_000_000}
+_DIGITS = {"millis": 3, "micros": 6}  # of a second, by how types of times end
+_TIMES = {
+    "timestamp": "a time with its offset, with at most {digits} digits after the second",
+    "local-timestamp": "a date and time without an offset, with at most {digits} digits after the second",
+    "time": "a time of day without an offset, with at most {digits} digits after the second",
+    "": "a date",
+}
 _PLAIN = ("null", "boolean", "int", "long", "float", "double", "bytes", "string")
-
-
-class Unfit(ValueError):
-    """Data that a schema has no place for; the text names the place and holds nothing of the data."""
 
 
 def avro_value(data: Any, schema: Any, named: Mapping[str, Any], at: str = "") -> Any:
@@ -45,10 +55,7 @@ def avro_value(data: Any, schema: Any, named: Mapping[str, Any], at: str = "") -
             raise _unfit(at, f"one of {len(schema['symbols'])} symbols of {schema['name']}")
         return data
     if kind == "fixed":
-        found = _bytes(data, at)
-        if len(found) != schema["size"]:
-            raise _unfit(at, f"{schema['size']} bytes in base64")
-        return found
+        return _fixed(data, schema, at)
     return avro_value(data, kind, named, at)
 
 
@@ -68,18 +75,27 @@ def _record(data: Any, schema: Mapping[str, Any], named: Mapping[str, Any], at: 
 
 
 def _in_union(data: Any, branches: list[Any], named: Mapping[str, Any], at: str) -> Any:
-    """The first branch that takes the data, named where fastavro would have to guess."""
+    """The first branch that takes the data as it is, named: fastavro would take the first for the kind of value."""
     first: Unfit | None = None
-    for branch in branches:
+    for branch in sorted(branches, key=lambda branch: _is_rounded(data, branch)):
         try:
             value = avro_value(data, branch, named, at)
         except Unfit as unfit:
             first = first if first is not None or branch == "null" else unfit
             continue
-        name = branch if isinstance(branch, str) else branch.get("name")
-        is_record = isinstance(value, dict) and name in named
-        return (name, value) if is_record else value
+        return _branch_name(branch), value
     raise first if first is not None and len(branches) <= 2 else _unfit(at, f"one of {len(branches)} types")
+
+
+def _branch_name(branch: Any) -> str:
+    if isinstance(branch, str):
+        return branch
+    return str(branch["name"] if branch["type"] in ("record", "error", "enum", "fixed") else branch["type"])
+
+
+def _is_rounded(data: Any, branch: Any) -> bool:
+    kind = branch.get("type") if isinstance(branch, dict) else branch
+    return kind == "float" and isinstance(data, float) and single_of(data) != data
 
 
 def _primitive(data: Any, kind: str, at: str) -> Any:
@@ -96,9 +112,10 @@ def _primitive(data: Any, kind: str, at: str) -> Any:
             return data
     elif kind in ("float", "double"):
         if isinstance(data, int | float) and not isinstance(data, bool):
-            found = float(data)
-            if math.isfinite(found):
-                return found
+            found = double_of(data) if kind == "double" else single_of(data)
+            if found is None:
+                raise _unfit(at, f"a number that the type {kind} holds")
+            return found
     elif kind == "bytes":
         return _bytes(data, at)
     elif kind == "string" and isinstance(data, str):
@@ -108,47 +125,54 @@ def _primitive(data: Any, kind: str, at: str) -> Any:
 
 def _logical(data: Any, schema: Mapping[str, Any], at: str) -> Any:
     kind, logical = schema["type"], schema["logicalType"]
-    try:
-        if logical == "decimal" and kind in ("bytes", "fixed") and not isinstance(data, bool):
-            number = Decimal(str(data) if isinstance(data, int | float) else data)
-            places = number.as_tuple()
-            if not isinstance(places.exponent, int):
-                raise _unfit(at, "a finite decimal")
-            if (
-                -places.exponent > schema.get("scale", 0)
-                or number.adjusted() + 1 + schema.get("scale", 0) > schema["precision"]
-            ):
-                raise _unfit(at, f"a decimal of {schema['precision']} digits, {schema.get('scale', 0)} after the point")
-            return number
-        if logical in _SECONDS and isinstance(data, str):
-            moment = datetime.fromisoformat(data)
-            if moment.tzinfo is None:
-                raise _unfit(at, "a time with its offset")
-            return moment.astimezone(UTC)
-        if logical.startswith("local-timestamp-") and isinstance(data, str):
-            return datetime.fromisoformat(data)
-        if logical == "date" and isinstance(data, str):
-            return date.fromisoformat(data)
-        if logical in ("time-millis", "time-micros") and isinstance(data, str):
-            return time.fromisoformat(data)
-        if logical == "uuid" and isinstance(data, str):
-            return str(UUID(data))
-    except Unfit:
-        raise
-    except (ValueError, TypeError, InvalidOperation, OverflowError) as error:
-        raise _unfit(at, f"a value of the type {logical}") from error
+    if logical == "decimal" and kind in ("bytes", "fixed"):
+        return _decimal(data, schema, at)
+    if isinstance(data, str):
+        digits = _DIGITS.get(logical.rpartition("-")[2], 0)
+        try:
+            if logical in ("timestamp-millis", "timestamp-micros"):
+                return moment_of(data, digits, with_offset=True).astimezone(UTC)
+            if logical in ("local-timestamp-millis", "local-timestamp-micros"):
+                return moment_of(data, digits, with_offset=False)
+            if logical in ("time-millis", "time-micros"):
+                return time_of(data, digits)
+            if logical == "date":
+                return date_of(data)
+        except (ValueError, OverflowError) as error:
+            raise _unfit(at, _TIMES[logical.rpartition("-")[0]].format(digits=digits)) from error
+        if logical == "uuid":
+            if UUID_TEXT.fullmatch(data) is None:
+                raise _unfit(at, "a UUID")
+            return data.lower()
     if kind == "fixed":
-        found = _bytes(data, at)
-        if len(found) != schema["size"]:
-            raise _unfit(at, f"{schema['size']} bytes in base64")
-        return found
+        return _fixed(data, schema, at)
     return _primitive(data, kind, at)
+
+
+def _decimal(data: Any, schema: Mapping[str, Any], at: str) -> Decimal:
+    precision, scale = schema["precision"], schema.get("scale", 0)
+    wanted = f"a decimal of {precision} digits, {scale} after the point"
+    try:
+        number = decimal_of(data)
+    except ValueError as error:
+        raise _unfit(at, wanted) from error
+    exponent = number.as_tuple().exponent
+    if not isinstance(exponent, int) or -exponent > scale or number.adjusted() + 1 + scale > precision:
+        raise _unfit(at, wanted)
+    return number
+
+
+def _fixed(data: Any, schema: Mapping[str, Any], at: str) -> bytes:
+    found = _bytes(data, at)
+    if len(found) != schema["size"]:
+        raise _unfit(at, f"{schema['size']} bytes in base64")
+    return found
 
 
 def _bytes(data: Any, at: str) -> bytes:
     try:
-        return base64.b64decode(data, validate=True)
-    except (binascii.Error, TypeError, ValueError) as error:
+        return base64_of(data)
+    except ValueError as error:
         raise _unfit(at, "bytes in base64") from error
 
 

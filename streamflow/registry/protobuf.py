@@ -15,6 +15,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError as ProtobufError
 
 from streamflow.engine.depth import deeper
+from streamflow.registry.misread import misread, too_deep
 from streamflow.registry.protoc import descriptors, encoded, shipped
 from streamflow.registry.registered import RegisteredSchema
 from streamflow.wire.codec import DecodeError
@@ -116,18 +117,16 @@ def protobuf_reader(messages: ProtobufSchema) -> Callable[[bytes], Any]:
         try:
             message = messages.message(indexes)()
         except LookupError as error:
-            raise _failed(schema_id, "it names a message that the schema has not") from error
+            raise misread(schema_id, "it names a message that the schema has not") from error
         try:
             message.ParseFromString(value[at:])
             data = as_data(message, messages.pool)
         except DecodeError:
             raise
         except (ProtobufError, json_format.Error, ValueError, TypeError) as error:
-            raise _failed(schema_id, type(error).__name__) from error
+            raise misread(schema_id, type(error).__name__) from error
         if deeper(data, MAX_DEPTH):
-            raise DecodeError(
-                "too_deep", f"The value is more than {MAX_DEPTH} lists and messages deep. Send flatter data."
-            )
+            raise too_deep("messages")
         return data
 
     return reader
@@ -136,20 +135,19 @@ def protobuf_reader(messages: ProtobufSchema) -> Callable[[bytes], Any]:
 def as_data(message: Any, pool: DescriptorPool) -> Any:
     """A message as JSON has it. Raises json_format.Error, ValueError, or DecodeError (`out_of_range`)."""
     descriptor = message.DESCRIPTOR
-    if descriptor.file.package == "google.protobuf":
-        if descriptor.name in _OWN_JSON:
-            return json_format.MessageToDict(message, preserving_proto_field_name=True, descriptor_pool=pool)
-        if _WRAPPER.fullmatch(descriptor.full_name):
-            return _single(message.value, descriptor.fields_by_name["value"], pool)
+    if has_own_json(descriptor):
+        return json_format.MessageToDict(message, preserving_proto_field_name=True, descriptor_pool=pool)
+    if is_wrapper(descriptor):
+        return _single(message.value, descriptor.fields_by_name["value"], pool)
     found: dict[str, Any] = {}
     for field in descriptor.fields:
         if field.has_presence and not message.HasField(field.name):
             continue
         value = getattr(message, field.name)
-        if _is_map(field):
+        if is_map(field):
             inner = field.message_type.fields_by_name["value"]
             found[field.name] = {_map_key(key): _single(one, inner, pool) for key, one in value.items()}
-        elif _is_repeated(field):
+        elif is_repeated(field):
             found[field.name] = [_single(one, field, pool) for one in value]
         else:
             found[field.name] = _single(value, field, pool)
@@ -169,21 +167,25 @@ def _single(value: Any, field: Any, pool: DescriptorPool) -> Any:
     return value
 
 
-def _is_repeated(field: Any) -> bool:
+def has_own_json(descriptor: Any) -> bool:
+    """Whether JSON has a form of its own for a message, such as a text for a time."""
+    return descriptor.file.package == "google.protobuf" and descriptor.name in _OWN_JSON
+
+
+def is_wrapper(descriptor: Any) -> bool:
+    """Whether a message is a single value, which can be absent."""
+    return _WRAPPER.fullmatch(descriptor.full_name) is not None
+
+
+def is_repeated(field: Any) -> bool:
+    """Whether a field is a list or a map."""
     return bool(field.is_repeated)
 
 
-def _is_map(field: Any) -> bool:
-    return _is_repeated(field) and field.message_type is not None and field.message_type.GetOptions().map_entry
+def is_map(field: Any) -> bool:
+    """Whether a field is a map."""
+    return is_repeated(field) and field.message_type is not None and field.message_type.GetOptions().map_entry
 
 
 def _map_key(key: Any) -> str:
     return str(key).lower() if isinstance(key, bool) else str(key)
-
-
-def _failed(schema_id: int, why: str) -> DecodeError:
-    return DecodeError(
-        "schema_decode_failed",
-        f"The value is not what its schema {schema_id} says ({why}). Send it with a serializer of the registry, and "
-        "the schema that it was written with.",
-    )

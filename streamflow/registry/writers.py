@@ -11,6 +11,7 @@ from streamflow.definition.catalog import BoundSchema
 from streamflow.definition.schema_faults import schema_faults
 from streamflow.definition.validation import compiled
 from streamflow.errors import OperationError
+from streamflow.registry.exact_values import Unfit
 from streamflow.registry.registered import RegisteredSchema
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.frame import encoded_indexes, head
@@ -103,8 +104,10 @@ def _json_writer(schema: RegisteredSchema) -> PayloadWriter:
 
 def _protobuf_writer(schema: RegisteredSchema, name: str | None) -> PayloadWriter:
     from google.protobuf import json_format
+    from google.protobuf.message import Error as ProtobufError
 
     from streamflow.registry.protobuf import ProtobufSchema
+    from streamflow.registry.protobuf_values import check_kept
 
     messages = ProtobufSchema(schema)
     try:
@@ -115,22 +118,27 @@ def _protobuf_writer(schema: RegisteredSchema, name: str | None) -> PayloadWrite
     begin = head(schema.id) + encoded_indexes(indexes)
 
     def write(payload: bytes) -> bytes:
-        message = kind()
+        data, message = json.loads(payload), kind()
         try:
-            json_format.ParseDict(json.loads(payload), message, descriptor_pool=messages.pool)
-            return begin + bytes(message.SerializeToString(deterministic=True))
+            json_format.ParseDict(data, message, descriptor_pool=messages.pool)
+            written = bytes(message.SerializeToString(deterministic=True))
+            check_kept(data, kind.FromString(written), messages.pool)
+        except Unfit as error:
+            raise _unwritten(schema, error) from error
         except json_format.ParseError as error:
             # its text may hold the value: only what comes before it is told
             raise _unwritten(schema, str(error).split(":", 1)[0]) from error
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        except (
+            *(json_format.Error, ProtobufError, DecodeError, KeyError),
+            *(ValueError, TypeError, AttributeError, RecursionError, ArithmeticError),
+        ) as error:
             raise _unwritten(schema, type(error).__name__) from error
+        return begin + written
 
     return write
 
 
 def _unwritten(schema: RegisteredSchema, why: object) -> DecodeError:
-    from streamflow.registry.avro_values import Unfit
-
     told = str(why)[:300] if isinstance(why, str | Unfit) else type(why).__name__
     return DecodeError(
         "schema_encode_failed",

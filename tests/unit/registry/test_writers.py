@@ -101,6 +101,96 @@ def test_a_union_takes_the_first_branch_that_fits() -> None:
     assert there_and_back(bound(TREE), {"child": {"child": None}}) == {"child": {"child": None}}
 
 
+LOGICAL = {"bytes": ("decimal",), "int": ("date", "time-millis"), "string": ("uuid",)}
+
+
+def logical(name: str, **more: Any) -> Any:
+    kind = next((kind for kind, names in LOGICAL.items() if name in names), "long")
+    return {"type": kind, "logicalType": name, **more}
+
+
+LONG = "-12345678901234567890123456789012345.12"
+CENTS = logical("decimal", precision=8, scale=2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "read"),
+    [
+        ("double", 2**53, 2.0**53),
+        ("float", 0.5, 0.5),
+        ("float", 2**24, 2.0**24),
+        ("float", 0.1, 0.10000000149011612),  # a fraction is rounded, which is what the type is for
+        (["null", "double", "long"], 2**53 + 1, 2**53 + 1),
+        (["null", "float", "double"], 0.1, 0.1),
+        (["float", "long"], 2**24 + 1, 2**24 + 1),
+        (["double", "string"], "1_0", "1_0"),
+        (["null", logical("timestamp-millis"), "string"], "2026-01-01T00:00:00.0001Z", "2026-01-01T00:00:00.0001Z"),
+        (["null", logical("timestamp-millis"), "string"], "2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"),
+        (["null", {"type": "array", "items": "long"}, {"type": "map", "values": "int"}], {"a": 1}, {"a": 1}),
+        (["null", {"type": "fixed", "name": "F", "size": 3}, "string"], "abcd", "abcd"),
+        (["null", "string", {"type": "enum", "name": "E", "symbols": ["a"]}], "a", "a"),
+        (logical("timestamp-millis"), "2026-01-01t00:00:00.123000+02:00", "2025-12-31T22:00:00.123000Z"),
+        (logical("timestamp-micros"), "2026-01-01T00:00:00.123456000Z", "2026-01-01T00:00:00.123456Z"),
+        (logical("local-timestamp-millis"), "2026-01-01T10:00:00.5", "2026-01-01T10:00:00.500000"),
+        (logical("time-millis"), "10:00", "10:00:00"),
+        (CENTS, "-12.5", "-12.50"),
+        (CENTS, 1e3, "1000.00"),
+        (CENTS, "-0.00", "0.00"),
+        (CENTS | {"type": "fixed", "name": "D", "size": 4}, "-0.00", "0.00"),
+        (CENTS | {"precision": 40}, LONG, LONG),
+        (logical("uuid"), "6E0A0EC4-5D3C-4C7B-8C70-2B1ECB9C7D10", "6e0a0ec4-5d3c-4c7b-8c70-2b1ecb9c7d10"),
+    ],
+)  # fmt: skip
+def test_what_a_type_holds_is_written_with_the_branch_that_holds_it(kind: Any, data: Any, read: Any) -> None:
+    found = there_and_back(field(kind), {"f": data})["f"]
+    assert found == read
+    assert type(found) is type(read)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("double", 2**53 + 1),
+        ("double", 10**400),
+        ("float", 1e300),
+        ("float", 2**24 + 1),
+        ("float", float(2**24 + 1)),
+        (["null", "double", "float"], 2**53 + 1),
+        (["null", "double"], 10**400),
+        (logical("timestamp-millis"), "2026-01-01T00:00:00.1234Z"),
+        (logical("timestamp-micros"), "2026-01-01T00:00:00.123456789Z"),
+        (logical("timestamp-millis"), "20260101T000000Z"),
+        (logical("timestamp-millis"), "2026-01-01T00:00:00,5Z"),
+        (logical("timestamp-millis"), "0001-01-01T00:00:00+14:00"),
+        (logical("local-timestamp-millis"), "2026-01-01T10:00:00+02:00"),
+        (logical("local-timestamp-micros"), "2026-01-01T10:00:00Z"),
+        (logical("local-timestamp-micros"), "2026-01-01T10:00:00.1234567"),
+        (logical("time-millis"), "10:00:00+02:00"),
+        (logical("time-millis"), "10:00:00.1234"),
+        (logical("time-micros"), "10:00:00.1234567"),
+        (logical("date"), "2026-W01-1"),
+        (logical("date"), "20260101"),
+        (CENTS, "1_0"),
+        (CENTS, "\u0663"),
+        (CENTS, " 1"),
+        (CENTS, "NaN"),
+        (CENTS, [0, [1], 0]),
+        (CENTS, "1e999999999"),
+        ("bytes", "QR=="),  # which would be QQ== when it is read
+        ("bytes", "ab!d"),
+        ("bytes", "YQ"),
+        (logical("uuid"), "{6e0a0ec4-5d3c-4c7b-8c70-2b1ecb9c7d10}"),
+        (logical("uuid"), "6e0a0ec45d3c4c7b8c702b1ecb9c7d10"),
+    ],
+)
+def test_what_a_type_does_not_hold_is_refused(kind: Any, data: Any) -> None:
+    assert "at /f there should be " in why(field(kind), {"f": data})
+
+
+def field(kind: Any) -> BoundSchema:
+    return bound({"type": "record", "name": "R", "fields": [{"name": "f", "type": kind}]})
+
+
 def test_a_message_of_protobuf_is_read_back() -> None:
     schema = bound(PROTOBUF.text, "PROTOBUF", references=dict(PROTOBUF.references), message="shop.Order")
     data = {"order_id": "o-1", "amount": 2**60, "state": "PAID", "at": "2026-11-29T08:30:00Z", "labels": {"x": 1}}
