@@ -7,7 +7,7 @@ is repeated. Values never become part of a statement's text, and names of tables
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,11 +17,18 @@ from streamflow.errors import OperationError, with_remedy
 from streamflow.operations.contract import Attempt, Health, Operation
 from streamflow.operations.postgres_errors import ERRORS
 from streamflow.operations.postgres_pool import Databases
-from streamflow.operations.postgres_values import check_texts, columns_of, parameter, plain_rows
+from streamflow.operations.postgres_values import check_texts, columns_of, parameter, plain_rows, with_whole_numbers
 from streamflow.operations.stores import CONNECTION_ERRORS, CONNECTION_INPUT, EXTRA_MISSING, client_module
 from streamflow.settings import Settings
 
+if TYPE_CHECKING:
+    import psycopg
+
 _NO_UNIQUE_INDEX = "42P10"
+_SCHEMA_OF = (  # of a table, which is looked for as every statement does
+    "SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+    "WHERE c.oid = pg_catalog.to_regclass($1)"
+)
 _ROWS = 1000
 _MOST_ROWS = 10_000
 
@@ -196,9 +203,10 @@ class PostgresUpsert:
             for name, value in row.items():
                 check_texts(name, "The name of a column")
                 check_texts(value, f"Column {name}")
-        statement = upsert_statement(input["table"], sorted(rows[0]), conflict)
+        table, columns = input["table"], sorted(rows[0])
         try:
             async with self._databases.transaction(input["connection"], attempt, read_only=False) as connection:
+                statement = upsert_statement(table, await _row_type(connection, table), columns, conflict)
                 cursor = await connection.execute(statement, [_json(rows)])
         except OperationError as error:
             raise await self._explained(error, input, rows, conflict, attempt) from error
@@ -227,7 +235,8 @@ class PostgresUpsert:
             values = [{name: row[name]} for row in rows]
             try:
                 async with self._databases.transaction(input["connection"], attempt, read_only=True) as connection:
-                    await connection.execute(_reading_statement(input["table"], name), [_json(values)])
+                    kind = await _row_type(connection, input["table"])
+                    await connection.execute(_reading_statement(kind, name), [_json(values)])
             except OperationError as found:
                 if found.code == "value_refused":
                     text = f"Column {name} does not take its value: {found.message}"
@@ -244,27 +253,39 @@ class PostgresUpsert:
         await self._databases.close()
 
 
-def _reading_statement(table: str, column: str) -> str:
+def _reading_statement(kind: str, column: str) -> str:
     """Has the database read values as it would for an upsert, of one column and without writing them."""
-    target = ".".join(quoted(part) for part in table.split("."))
-    return f"SELECT max(({quoted(column)})::text) FROM jsonb_populate_recordset(NULL::{target}, $1::jsonb)"  # noqa: S608 - all of them quoted
+    return f"SELECT max(({quoted(column)})::text) FROM jsonb_populate_recordset(NULL::{kind}, $1::jsonb)"  # noqa: S608 - all of them quoted
+
+
+async def _row_type(connection: psycopg.AsyncConnection[Any], table: str) -> str:
+    """The type of the rows of `table`, as SQL has it. It is named with its schema: without one, `line`, `date` and many
+    others would be types of PostgreSQL's own."""
+    name = _identifier(table)
+    cursor = await connection.execute(_SCHEMA_OF, [name])
+    found = await cursor.fetchone()
+    return name if found is None else f"{quoted(found[0])}.{quoted(table.rpartition('.')[2])}"
 
 
 def _json(rows: Sequence[dict[str, Any]]) -> str:
-    return msgspec.json.encode(rows).decode()
+    return msgspec.json.encode([with_whole_numbers(row) for row in rows]).decode()
 
 
-def upsert_statement(table: str, columns: Sequence[str], conflict: Sequence[str]) -> str:
-    """The statement that upserts the rows of its one parameter, a JSON array. The database itself reads each value as
-    its column's type."""
-    target = ".".join(quoted(part) for part in table.split("."))
+def upsert_statement(table: str, kind: str, columns: Sequence[str], conflict: Sequence[str]) -> str:
+    """The statement that upserts the rows of its one parameter, a JSON array, where rows have the type `kind`. The
+    database itself reads each value as its column's type."""
     names = ", ".join(quoted(column) for column in columns)
     changed = ", ".join(f"{quoted(column)} = EXCLUDED.{quoted(column)}" for column in columns if column not in conflict)
     return (
-        f"INSERT INTO {target} ({names}) SELECT {names} FROM jsonb_populate_recordset(NULL::{target}, $1::jsonb) "  # noqa: S608 - all of them quoted
+        f"INSERT INTO {_identifier(table)} ({names}) "  # noqa: S608 - all of them quoted
+        f"SELECT {names} FROM jsonb_populate_recordset(NULL::{kind}, $1::jsonb) "
         f"ON CONFLICT ({', '.join(quoted(column) for column in conflict)}) DO "
         f"{f'UPDATE SET {changed}' if changed else 'NOTHING'}"
     )
+
+
+def _identifier(table: str) -> str:
+    return ".".join(quoted(part) for part in table.split("."))
 
 
 def quoted(name: str) -> str:

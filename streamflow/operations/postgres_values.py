@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
+from streamflow.definition.plan import whole_number
 from streamflow.errors import OperationError
 
 if TYPE_CHECKING:
@@ -62,13 +63,22 @@ def parameter(value: Any, number: int) -> Any:
 
     check_texts(value, f"Parameter ${number}")
     if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict | list) for item in value)):
-        return Jsonb(value)
+        return Jsonb(with_whole_numbers(value))
     if isinstance(value, list) and len({_family(item) for item in value if item is not None}) > 1:
         text = f"Parameter ${number} is a list of values of several types, which no array holds. Give values of one."
         raise OperationError("value_refused", text, retryable=False)
     if isinstance(value, list) and {type(item) for item in value} >= {int, float}:
         return [None if item is None else Decimal(str(item)) for item in value]  # one type, with all digits
     return value
+
+
+def with_whole_numbers(value: Any) -> Any:
+    """JSON where 10.0 is 10, as expressions see it: PostgreSQL reads no integer from `10.0`."""
+    if isinstance(value, float):
+        return whole_number(value)
+    if isinstance(value, list):
+        return [with_whole_numbers(item) for item in value]
+    return {name: with_whole_numbers(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
 def check_texts(value: Any, what: str) -> None:

@@ -177,6 +177,29 @@ def test_the_database_reads_each_value_as_its_column_has_it(db: Worker, postgres
     assert postgres.run(f"SELECT {columns} FROM shelf") == "5|12345678901234567890.12|2026-05-01 10:00:00|2026-05-01|3"
 
 
+def test_a_whole_number_is_one_however_its_producer_wrote_it(db: Worker, postgres: PostgresServer) -> None:
+    rows = [{"id": "a", "title": "A", "count": 2.0, "extra": {"n": [3.0, 1e3, 0.5]}, "price": 12.0}]
+    upsert(db, rows=rows, conflict=["id"])
+    assert postgres.run("SELECT count, extra, price FROM shelf") == '2|{"n": [3, 1000, 0.5]}|12'
+    assert query(db, "SELECT ($1::jsonb ->> 'n')::int AS n", {"n": 2.0})["rows"] == [{"n": 2}]
+
+
+@pytest.mark.parametrize("table", ["line", "path", "date", "name", "interval", "record", "text", "int4"])
+def test_a_table_may_be_called_as_a_type_is(db: Worker, postgres: PostgresServer, table: str) -> None:
+    postgres.run(f'DROP TABLE IF EXISTS "{table}"; CREATE TABLE "{table}" (id text PRIMARY KEY, n int)')
+    try:
+        for number in (1, 2):
+            assert upsert(db, table, row={"id": "a", "n": number}, conflict=["id"]) == {"count": 1}
+            assert upsert(db, f"public.{table}", row={"id": "b", "n": number}, conflict=["id"]) == {"count": 1}
+        assert postgres.run(f'SELECT id, n FROM "{table}" ORDER BY id').splitlines() == ["a|2", "b|2"]
+        error = db.fail(
+            "postgres.upsert", connection="db", table=table, row={"id": "a", "n": "secret"}, conflict=["id"]
+        )
+        assert error.message.startswith("Column n does not take its value")
+    finally:
+        postgres.run(f'DROP TABLE "{table}"')
+
+
 def test_an_upsert_sets_only_what_it_is_given(db: Worker, postgres: PostgresServer) -> None:
     upsert(db, row={"id": "a", "title": "A", "isbn": "1"}, conflict=["id"])
     upsert(db, row={"id": "a", "title": "B"}, conflict=["id"])
