@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from streamflow.definition.plan import whole_number
 from streamflow.engine import transitions as t
 from streamflow.engine.transitions import Transition
 from streamflow.history.counters import Counters
@@ -200,6 +201,8 @@ def _value(data: Any, path: list[str]) -> str | None:
         return data
     if isinstance(data, bool):
         return "true" if data else "false"
+    if isinstance(data, float):
+        data = whole_number(data)
     return str(data) if isinstance(data, int | float) else None
 
 

@@ -220,6 +220,17 @@ def test_declared_attributes_come_from_the_trigger(store: Sqlite) -> None:
     assert [r.run for r in list_runs(store, RunFilter(attributes={"city": "Bern", "total": "7"})).rows] == ["r1"]
 
 
+@pytest.mark.parametrize(
+    ("total", "value"), [(10, "10"), (10.0, "10"), (-0.0, "0"), (10.5, "10.5"), (2.0**60, str(2.0**60))]
+)
+def test_an_attribute_is_the_number_however_its_producer_wrote_it(store: Sqlite, total: float, value: str) -> None:
+    projector = Projector(store, lambda sha: {"total": "trigger.total"})
+    projector.take(told(a_history("r1", started(event=an_event(total=total)))))
+
+    assert attributes_of(store, "r1") == {"total": value}
+    assert [r.run for r in list_runs(store, RunFilter(attributes={"total": value})).rows] == ["r1"]
+
+
 def test_what_became_of_an_event(store: Sqlite) -> None:
     taken = t.WaitSatisfied(outcome="paid", event=an_event("paid", "e-2"), is_copy=True)
     project(
