@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient
 
-_FORBIDDEN = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
+FORBIDDEN = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
 _ABSENT = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION})
 
 
@@ -56,7 +56,7 @@ def described(answers: Mapping[str, Callable[[], Any]]) -> Described:
             found = answer()
         except KafkaException as error:
             code = error.args[0].code()
-            if code not in _ABSENT and code not in _FORBIDDEN:
+            if code not in _ABSENT and code not in FORBIDDEN:
                 raise
             states[name] = TopicState.MISSING if code in _ABSENT else TopicState.UNREADABLE
             continue

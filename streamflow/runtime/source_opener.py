@@ -160,7 +160,8 @@ class SourceOpener:
     ) -> dict[TopicPartition, int]:
         dated = {tp.topic for tp in now if first[tp.topic].ends is None}
         log_append = await self._sources.log_append(dated)
-        times = {tp: first[tp.topic].published_ms for tp in now if tp.topic in log_append}
+        now = {tp for tp in now if tp.topic not in dated or tp.topic in log_append}
+        times = {tp: first[tp.topic].published_ms for tp in now if log_append.get(tp.topic)}
         # The end first: what is appended between the two questions is then after both answers.
         ends = await self._ends.ends(now)
         begins = await self._ends.beginnings([*begin, *now])

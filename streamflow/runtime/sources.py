@@ -11,11 +11,14 @@ import asyncio
 import contextlib
 from collections.abc import Iterable
 
+import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from streamflow.errors import OperationError
-from streamflow.kafka.topic_states import Described, ask, described
+from streamflow.kafka.topic_states import FORBIDDEN, Described, ask, described
+
+log = structlog.get_logger(__name__)
 
 _DESCRIBE_S = 5.0
 _LOOK_S = 2.0
@@ -42,19 +45,26 @@ class SourceTopics:
             text = f"The broker did not describe the source topics: {error.args[0].name()}. Check the broker."
             raise OperationError("source_unreachable", text) from error
 
-    async def log_append(self, names: Iterable[str]) -> frozenset[str]:
-        """Those of `names` whose records have the time of their arrival; one whose settings we may not read is none of
-        them."""
+    async def log_append(self, names: Iterable[str]) -> dict[str, bool]:
+        """Whether the records of each topic have the time of their arrival; those of one whose settings we may not read
+        do not. A topic of which the broker says nothing now is left out."""
         wanted = [ConfigResource(ResourceType.TOPIC, name) for name in sorted(set(names))]
-        found: set[str] = set()
+        found: dict[str, bool] = {}
         if not wanted:
-            return frozenset()
+            return found
         for resource, future in self._admin.describe_configs(wanted, request_timeout=_DESCRIBE_S).items():
-            with contextlib.suppress(KafkaException):
+            try:
                 config = await asyncio.wrap_future(future)
-                if config["message.timestamp.type"].value == "LogAppendTime":
-                    found.add(resource.name)
-        return frozenset(found)
+            except KafkaException as error:
+                if error.args[0].code() in FORBIDDEN:
+                    found[resource.name] = False
+                else:
+                    log.warning("source_settings_unknown", topic=resource.name, error=error.args[0].name())
+            else:
+                found[resource.name] = config["message.timestamp.type"].value == "LogAppendTime"
+        if len(found) < len(wanted):
+            await asyncio.to_thread(self._look_around)
+        return found
 
     def _look_around(self) -> None:
         """Has the client find out which brokers there are. Otherwise it goes on asking a controller that no longer

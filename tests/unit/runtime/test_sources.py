@@ -13,6 +13,7 @@ import pytest
 from aiokafka.structs import TopicPartition
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AclOperation
+from structlog.testing import capture_logs
 
 from streamflow.core.source_topics import FirstPosition
 from streamflow.definition.catalog import TopicEnds
@@ -44,6 +45,17 @@ class Broker:
                 found[name].set_exception(KafkaException(KafkaError(answer)))
             else:
                 found[name].set_result(answer)
+        return found
+
+    def describe_configs(self, resources: Any, **options: Any) -> dict[Any, Future[Any]]:
+        found: dict[Any, Future[Any]] = {}
+        for resource in resources:
+            answer, future = self.answers[resource.name], Future[Any]()
+            if isinstance(answer, int):
+                future.set_exception(KafkaException(KafkaError(answer)))
+            else:
+                future.set_result({"message.timestamp.type": SimpleNamespace(value=answer)})
+            found[resource] = future
         return found
 
     def list_topics(self, timeout: float) -> None:
@@ -87,6 +99,27 @@ def test_a_client_that_was_not_answered_finds_out_which_brokers_there_are() -> N
     assert client.looked == 1
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("LogAppendTime", {"orders": True}),
+        ("CreateTime", {"orders": False}),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, {"orders": False}),
+        (KafkaError.CLUSTER_AUTHORIZATION_FAILED, {"orders": False}),
+        (KafkaError._TIMED_OUT, {}),
+        (KafkaError._TRANSPORT, {}),
+        (KafkaError.COORDINATOR_LOAD_IN_PROGRESS, {}),
+    ],
+)
+def test_whose_times_a_topic_has_is_unknown_until_the_broker_says_it(answer: Any, said: dict[str, bool]) -> None:
+    client: Any = Broker(orders=answer)
+    with capture_logs() as logs:
+        assert asyncio.run(SourceTopics(client).log_append(["orders"])) == said
+    assert [entry["event"] for entry in logs] == ([] if said else ["source_settings_unknown"])
+    assert client.looked == (0 if said else 1)
+    assert asyncio.run(SourceTopics(client).log_append([])) == {}
+
+
 # -- where reading begins
 
 
@@ -99,7 +132,7 @@ class Log:
         self.times: dict[int, list[tuple[int, int]]] = {}  # (time, offset) by partition, ascending
         self.committed_: dict[TopicPartition, tuple[int, str]] = {}
         self.sought: dict[TopicPartition, int] = {}
-        self.log_append_time = False
+        self.log_append_time: bool | None = False  # None: the broker does not say
         self.leaderless: set[int] = set()
         self.appended_between: list[tuple[int, int]] = []  # (partition, time)
 
@@ -133,8 +166,8 @@ class Log:
         return found
 
     # as SourceTopics
-    async def log_append(self, names: Iterable[str]) -> frozenset[str]:
-        return frozenset(names) if self.log_append_time else frozenset()
+    async def log_append(self, names: Iterable[str]) -> dict[str, bool]:
+        return {} if self.log_append_time is None else dict.fromkeys(names, self.log_append_time)
 
     # as Membership
     async def committed(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, tuple[int, str]]:
@@ -184,6 +217,19 @@ def test_without_ends_the_brokers_times_decide_where_the_topic_has_them() -> Non
     log.log_append_time = True
     for at in (900, 1000, 1100):
         log.append(0, at)
+    assert log.open(NOW) == [11, 10]
+
+
+def test_a_partition_is_not_opened_before_the_broker_says_whose_times_its_records_have() -> None:
+    log = Log(10, 10)
+    log.log_append_time = None
+    for at in (900, 1000, 1100):
+        log.append(0, at)
+    assert log.open(NOW) == [None, None]
+    assert not log.committed_
+    assert log.open(NOW._replace(ends=TopicEnds(id="A", offsets={"0": 8, "1": 10}))) == [8, 10]
+    log.committed_.clear()
+    log.log_append_time = True
     assert log.open(NOW) == [11, 10]
 
 
