@@ -71,16 +71,17 @@ def compiled(schema: Mapping[str, Any], *, masked: bool = False) -> CompiledSche
         elsewhere.append(uri)
         raise LookupError("schemas of other places are not fetched")
 
+    mask = MASK if masked else None
     try:
         written = rewritten(schema, _with_null)
-        found = jsonschema_rs.validator_for(written, validate_formats=True, retriever=no_retrieval)
+        found = jsonschema_rs.validator_for(written, validate_formats=True, retriever=no_retrieval, mask=mask)
     except jsonschema_rs.ValidationError as error:
         if elsewhere:
             raise SchemaFault(_elsewhere(elsewhere[0])) from None
         raise SchemaFault(_reason(error)) from None
     except (ValueError, TypeError, RecursionError, jsonschema_rs.ReferencingError) as error:
         raise SchemaFault(_elsewhere(elsewhere[0]) if elsewhere else _short(str(error))) from None
-    return CompiledSchema(written, found.is_valid, MASK if masked else None)
+    return CompiledSchema(written, found.is_valid, mask)
 
 
 def schema_fault(schema: Mapping[str, Any]) -> str | None:
