@@ -15,6 +15,7 @@ from streamflow.registry.json_schemas import described
 from streamflow.registry.readers import payload_reader
 from streamflow.registry.registered import RegisteredSchema
 from streamflow.registry.writers import payload_writer
+from streamflow.wire.codec import DecodeError
 
 _NAMES = st.text("abcdefgh_", min_size=1, max_size=6)
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -88,6 +89,24 @@ def test_what_is_written_is_read(data: st.DataObject) -> None:
     assert write(json.dumps(value).encode()) == written
     _, description = described(registered)
     assert jsonschema_rs.is_valid(description, read), (description, read)
+
+
+_EDGES = st.sampled_from([2**power + step for power in (23, 24, 31, 53, 63) for step in (-1, 0, 1)])
+_NUMBERS = _EDGES | _EDGES.map(float) | st.integers() | st.floats(allow_nan=False, allow_infinity=False, width=32)
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(["null", "int", "long", "float", "double"]), min_size=1, unique=True), _NUMBERS)
+def test_a_number_is_written_as_it_is_or_refused(kinds: list[str], value: float) -> None:
+    text = json.dumps(kinds)
+    write = payload_writer(BoundSchema(subject="s", version=1, id=7, type="AVRO", text=text))
+    try:
+        written = write(json.dumps(value).encode())
+    except DecodeError as error:
+        assert error.code == "schema_encode_failed"
+        assert not (kinds == ["double"] and isinstance(value, float))
+    else:
+        assert payload_reader(RegisteredSchema(id=7, type="AVRO", text=text)).read(written) == value
 
 
 def _same(read: Any, value: Any) -> bool:
