@@ -50,7 +50,7 @@ class Stage:
 
 
 def read(text: str, arguments: Mapping[str, str] | None = None) -> tuple[Stage, ...]:
-    """The stages of a Dockerfile, the last one being the image. `arguments` are those of `--build-arg`. Raises ValueError
+    """The stages of a Dockerfile; the last one is the image. `arguments` are those of `--build-arg`. Raises ValueError
     for what is not understood."""
     variables: dict[str, str] = {}
     stages: list[Stage] = []
@@ -84,8 +84,8 @@ def instructions(text: str) -> list[Instruction]:
         while flag := re.match(r"--([a-z]+)=(\S+)\s+", rest):
             flags[flag[1]] = flag[2]
             rest = rest[flag.end() :]
-        if set(flags) - ({"from"} if name.upper() == "COPY" else set()) or rest.startswith("--"):
-            raise ValueError(f"unknown flags in: {line}")
+        if set(flags) - ({"from"} if name.upper() == "COPY" else set()) or rest.startswith("--") or "<<" in rest:
+            raise ValueError(f"not understood: {line}")
         found.append(Instruction(name=name.upper(), flags=flags, text=rest.strip()))
     return found
 
@@ -96,13 +96,13 @@ def substituted(text: str, variables: Mapping[str, str]) -> str:
 
 
 def ignored(path: str, patterns: list[str]) -> bool:
-    """Whether a .dockerignore with these patterns leaves out a file or folder, given relative to the context: itself, or
-    a folder above it. Raises ValueError for an exception (`!`)."""
+    """Whether a .dockerignore with these patterns leaves out a file or folder, itself or with a folder above it. `path`
+    is relative to the context. Raises ValueError for an exception (`!`)."""
+    if exceptions := [pattern for pattern in patterns if pattern.startswith("!")]:
+        raise ValueError(f"exceptions are not understood: {exceptions}")
     parts = path.split("/")
     above = ["/".join(parts[:end]) for end in range(1, len(parts) + 1)]
     for pattern in patterns:
-        if pattern.startswith("!"):
-            raise ValueError(f"an exception is not understood: {pattern}")
         anywhere = pattern.removeprefix("**/")
         for one in above:
             if anywhere != pattern and fnmatchcase(one.rpartition("/")[2], anywhere):

@@ -1,5 +1,5 @@
-"""A root file system in the place of `python:3.11-slim`: the essential packages of this machine's Debian, fetched by apt,
-and under /usr/local the Python that runs the tests, with pip."""
+"""A root file system in the place of `python:3.11-slim`: the essential packages of this machine's Debian, fetched by
+apt, and under /usr/local the Python that runs the tests, with pip."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _FETCH_S = 900
 
 
 def make(root: Path, packages: Path) -> None:
-    """Fills `root`, which must be empty; `packages` is a folder for what is fetched. Raises ServerMissing where there is
-    no apt, or it cannot fetch."""
+    """Fills `root`, which must be empty; `packages` is a folder for what is fetched. Raises ServerMissing where apt is
+    missing or cannot fetch."""
     _fetch(packages)
     for name in _MERGED:
         (root / "usr" / name).mkdir(parents=True)
@@ -39,7 +39,7 @@ def make(root: Path, packages: Path) -> None:
     _python(root)
     chroot.run(root, ["ldconfig"])
     chroot.run(root, ["python", "-m", "ensurepip", "--default-pip"])
-    for folder in [*(root / "usr/local").rglob("__pycache__")]:
+    for folder in list((root / "usr/local").rglob("__pycache__")):
         shutil.rmtree(folder)
 
 
@@ -74,7 +74,7 @@ def _unpack(package: Path, root: Path) -> None:
 
 
 def _python(root: Path) -> None:
-    """Where the base image has it: /usr/local. With the libraries that it needs, where the packages do not bring them."""
+    """Under /usr/local, where the base image has it, with the libraries that it needs and no package brought."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     there = root / "usr/local"
     stdlib = there / "lib" / version

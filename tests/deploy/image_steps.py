@@ -111,10 +111,7 @@ def _copy(step: dockerfile.Instruction, image: Image, images: Mapping[str, Image
     into_folder = target.endswith("/") or len(sources) > 1
     there = _inside(image, str(PurePosixPath(image.workdir) / target))
     for source in sources:
-        if "from" in step.flags:
-            here = _inside(images[step.flags["from"]], source)
-        else:
-            here = ROOT / source
+        here = _inside(images[step.flags["from"]], source) if "from" in step.flags else ROOT / source
         (there if into_folder else there.parent).mkdir(parents=True, exist_ok=True)
         if not here.is_dir():
             shutil.copy(here, there)
