@@ -14,14 +14,14 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
-from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.conftest import only_full, start_server
-from tests.deploy import dockerfile, image_steps
+from tests.deploy import chroot, dockerfile, image_steps
 from tests.deploy.chroot import StepFailed
 from tests.deploy.image_steps import ROOT, Image
+from tests.servers.process import ServerMissing
 
 TEXT = image_steps.DOCKERFILE.read_text()
 STAGES = dockerfile.read(TEXT)
@@ -31,6 +31,15 @@ UID = 10001
 STATE = "/var/lib/streamflow"
 # Folders of the base that are everybody's; on a read-only root nobody can write there.
 OPEN = {"/tmp", "/var/lock", "/var/tmp"}
+# Every module, and the clients that are imported when they are first used: a library may be missing in the base.
+IMPORTS = """
+import importlib, pkgutil, streamflow
+import anthropic, apprise, fastavro, grpc_tools.protoc, nats, obstore, openai, psycopg, redis
+names = {one.name for one in pkgutil.walk_packages(streamflow.__path__, "streamflow.")}
+for name in sorted(names - {"streamflow.evaluation.inspect_task"}):  # of an extra that the image has not
+    if not name.endswith("__main__"):
+        importlib.import_module(name)
+"""
 in_a_chroot = pytest.mark.timeout(1800)
 
 
@@ -91,6 +100,12 @@ def test_what_it_copies_is_there() -> None:
         assert not dockerfile.ignored(source, patterns), source
 
 
+def test_without_rights_it_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: UID)
+    with pytest.raises(ServerMissing, match="need root"):
+        chroot.needs_rights()
+
+
 @only_full
 @in_a_chroot
 def test_it_runs_on_a_read_only_root(image: Image, volumes: dict[str, Path]) -> None:
@@ -99,6 +114,7 @@ def test_it_runs_on_a_read_only_root(image: Image, volumes: dict[str, Path]) -> 
     shown = image.run(*image.entrypoint, "settings", "show", writable=volumes)
     assert f"state_dir: {STATE}/state\n" in shown
     image.run("python", "-c", "import streamflow.sidecar.app", writable=volumes)
+    image.run("python", "-c", IMPORTS, writable=volumes)
     who = "import os; print(os.getuid(), os.getgid(), os.getgroups(), os.getcwd())"
     assert image.run("python", "-c", who, writable=volumes).split() == [str(UID), str(UID), "[]", STATE]
 
@@ -113,6 +129,7 @@ def test_only_its_volumes_can_be_written_to(image: Image, volumes: dict[str, Pat
     # and what would be its user's if the root were not read-only
     find = "find / -xdev -writable ! -type l 2>/dev/null || true"  # it may not look into every folder
     assert set(image.run("sh", "-c", find, readonly=False).splitlines()) - OPEN == {STATE}
+    assert str(image.root) not in Path("/proc/self/mountinfo").read_text()  # the mounts ended with the commands
 
 
 @only_full
@@ -124,7 +141,9 @@ def test_what_is_not_in_it(image: Image) -> None:
     assert [name for name in programs if re.fullmatch(unwanted, name)] == []
     assert not list((image.root / "root").iterdir())  # such as a cache
     assert not list((image.root / "tmp").iterdir())
+    # nothing of the machine that ran the steps
     assert not list((image.root / "run").glob("machine"))
+    assert (image.root / "etc/resolv.conf").read_text() == ""
     assert not (image.root / "src").exists()
     names = installed(image)
     assert not {"pip", "uv", "pytest", "hypothesis", "hatchling", "cyclonedx-bom"} & set(names)
@@ -147,11 +166,11 @@ def test_its_size(image: Image) -> None:
 @only_full
 @in_a_chroot
 def test_its_venv_has_what_the_lock_says(image: Image) -> None:
-    locked = {}
+    locked: dict[str, str] = {}
     for line in (ROOT / "requirements.lock").read_text().splitlines():
         if found := re.match(r"([A-Za-z0-9._-]+)(\[.*\])?==[^\\]+", line):
             requirement = Requirement(found[0].strip())
-            if requirement.marker is None or requirement.marker.evaluate(dict(default_environment())):
+            if requirement.marker is None or requirement.marker.evaluate():
                 locked[canonicalize_name(requirement.name)] = str(requirement.specifier).removeprefix("==")
     there = installed(image)
     there.pop("streamflow-kafka")
