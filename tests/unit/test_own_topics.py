@@ -246,7 +246,7 @@ def test_every_module_that_takes_the_name_of_a_topic_asks_the_same_function() ->
     assert asking == {
         "streamflow/cli/catalog.py",
         "streamflow/cli/checking.py",
-        "streamflow/cli/sources.py",
+        "streamflow/cli/definition_files.py",
         "streamflow/definition/check.py",
         "streamflow/definition/reference_check.py",
         "streamflow/kafka/definitions.py",
