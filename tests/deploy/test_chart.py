@@ -151,26 +151,6 @@ def test_a_process_has_the_secrets_of_its_role_alone() -> None:
     assert "signing-key" in files("flow-streamflow-sidecar")
 
 
-# -- the schema registry
-
-
-def test_only_what_asks_the_registry_may_reach_it() -> None:
-    policies = of_kind(OBJECTS["production"], "NetworkPolicy")
-    spec = policies["flow-streamflow-registry"]["spec"]
-    (rule,) = spec["egress"]
-    assert rule["ports"] == [{"protocol": "TCP", "port": 8443}]
-    (chosen,) = spec["podSelector"]["matchExpressions"]
-    components = set(chosen["values"])
-    workloads = of_kind(OBJECTS["production"], "Deployment") | of_kind(OBJECTS["production"], "StatefulSet")
-    having = {
-        one["metadata"]["labels"]["app.kubernetes.io/component"]
-        for one in workloads.values()
-        if "registry-password" in str(one["spec"]["template"]["spec"]["volumes"])
-    }
-    assert components == having
-    assert "flow-streamflow-registry" not in of_kind(OBJECTS["minimal"], "NetworkPolicy")
-
-
 # -- the engine
 
 

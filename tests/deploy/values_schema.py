@@ -32,7 +32,7 @@ _TEXT = {"type": "string"}
 _FLAG = {"type": "boolean"}
 _MAP = {"type": "object", "additionalProperties": {"type": "string"}}
 _OBJECTS = {"type": "array", "items": {"type": "object"}}
-_PORTS = {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 1, "maximum": 65535}}
+_PORTS = {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 65535}}
 
 
 def _closed(required: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:
@@ -61,6 +61,7 @@ _SCALING = _closed(
     maxReplicas=_count(1),
     lagSeconds={"type": "number", "exclusiveMinimum": 0},
 )
+_REACHED = _closed(("to", "ports"), to=_OBJECTS, ports=_PORTS)
 _KEPT = ("terminationGraceSeconds", "resources")
 
 
@@ -121,15 +122,20 @@ def schema() -> dict[str, Any]:
                 annotations=_MAP, nodeSelector=_MAP, tolerations=_OBJECTS, priorityClassName=_TEXT, zones=_FLAG
             ),
             networkPolicy=_closed(
-                ("enabled", "kafka", "postgresql", "registry"),
+                ("enabled", "kafka", "oauth", "tracing", "postgresql", "registry", "notifications"),
                 enabled=_FLAG,
-                kafka=_closed(("to", "ports"), to=_OBJECTS, ports=_PORTS),
-                postgresql=_closed(("to", "ports"), to=_OBJECTS, ports=_PORTS),
-                registry=_closed(("to", "ports"), to=_OBJECTS, ports=_PORTS),
+                kafka=_REACHED,
+                oauth=_REACHED,
+                tracing=_REACHED,
+                postgresql=_REACHED,
+                registry=_REACHED,
+                notifications=_closed(("to", "ports"), to=_OBJECTS, ports={**_PORTS, "minItems": 1}),
                 metricsFrom=_OBJECTS,
                 sidecarFrom=_OBJECTS,
+                egress=_OBJECTS,
                 tasksEgress=_OBJECTS,
                 sidecarEgress=_OBJECTS,
+                historyEgress=_OBJECTS,
             ),
             monitoring=_closed(
                 serviceMonitor=_closed(("enabled",), enabled=_FLAG, labels=_MAP, interval=_TEXT),
