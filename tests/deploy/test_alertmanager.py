@@ -26,7 +26,8 @@ OF_TOPICS = {"StreamflowNoProgress", "StreamflowLagHigh", "StreamflowFallingBehi
 def alert(name: str, topic: str = "commands", **labels: str) -> dict[str, str]:
     """The labels of an alert that fires."""
     of_topic = {"group": "engine", "topic": topic} if name in OF_TOPICS else {}
-    return {"alertname": name} | RULES[name]["labels"] | of_topic | labels
+    severity: dict[str, str] = RULES[name]["labels"]
+    return {"alertname": name} | severity | of_topic | labels
 
 
 def inhibited(source: dict[str, str], target: dict[str, str]) -> bool:

@@ -161,6 +161,21 @@ def test_an_engine_worker_keeps_its_name_and_disk(objects: Objects) -> None:
     assert settings_of(objects).state_dir.is_relative_to("/var/lib/streamflow")
 
 
+# -- probes
+
+
+@EACH
+def test_a_slow_disk_restarts_no_worker(objects: Objects) -> None:
+    """/live is answered without the metrics, which wait for the store. The sidecar has no store."""
+    for one in (*of_kind(objects, "Deployment").values(), *of_kind(objects, "StatefulSet").values()):
+        for container in one["spec"]["template"]["spec"]["containers"]:
+            if container["name"] != "sidecar":
+                for probe in ("startupProbe", "livenessProbe"):
+                    assert container[probe]["httpGet"] == {"path": "/live", "port": "metrics"}
+                probe = container["livenessProbe"]
+                assert (probe["timeoutSeconds"], probe["failureThreshold"]) == (10, 6)
+
+
 # -- history
 
 
