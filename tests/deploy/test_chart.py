@@ -161,6 +161,15 @@ def test_an_engine_worker_keeps_its_name_and_disk(objects: Objects) -> None:
     assert settings_of(objects).state_dir.is_relative_to("/var/lib/streamflow")
 
 
+@EACH
+def test_a_restarted_engine_pod_keeps_its_partitions(objects: Objects) -> None:
+    """A member of the group is gone after the session timeout; a pod needs more than Kafka's usual 10 s to be back."""
+    timeout_s = settings_of(objects).engine.session_timeout_s
+    pod = of_kind(objects, "StatefulSet")["flow-streamflow-engine"]["spec"]["template"]["spec"]
+    assert timeout_s == 45
+    assert pod["terminationGracePeriodSeconds"] >= timeout_s  # its last checkpoints may take half of it
+
+
 # -- probes
 
 
