@@ -216,7 +216,8 @@ def test_a_mirror_is_there_when_topics_are_mirrored() -> None:
 REFUSED = {
     "bootstrap_servers": ("settings.kafka.bootstrap_servers=null",),
     "/image/tag": ("image.tag=latest",),
-    "would have none": ("engine.replicas=13",),
+    "would have none": ("engine.replicas=61", "topics.added=48"),
+    "there are 12 partitions": ("engine.replicas=13",),
     "must be 1": ("sidecar.replicas=2",),
     "no worker serves it": ("settings.tasks.lanes.llm.in_flight=3", "settings.tasks.lanes.default.in_flight=3"),
     "is no lane": ("settings.tasks.lanes.llm.in_flight=3",),
@@ -248,6 +249,14 @@ def test_wrong_values_are_refused(said: str) -> None:
     done = chart.template("--values", str(chart.VALUES[0].with_name("minimal.yaml")), *changes)
     assert done.returncode != 0
     assert said in done.stderr
+
+
+def test_partitions_that_were_added_have_workers_too() -> None:
+    """`streamflow topics grow` adds some beside those of the settings, which stay as they are."""
+    needs(tools.helm)
+    changes = ("--set", "engine.replicas=60", "--set", "topics.added=48")
+    done = chart.template("--values", str(chart.VALUES[0].with_name("minimal.yaml")), *changes)
+    assert done.returncode == 0, done.stderr
 
 
 # -- strict validation

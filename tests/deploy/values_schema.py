@@ -106,7 +106,7 @@ def schema() -> dict[str, Any]:
             imagePullSecrets={"type": "array", "items": _closed(("name",), name=_NAME)},
             settings=settings,
             secrets={"type": "object", "propertyNames": _NAME, "additionalProperties": secret},
-            topics=_closed(("apply", "resources"), apply=_FLAG, resources=_RESOURCES),
+            topics=_closed(("apply", "added", "resources"), apply=_FLAG, added=_count(), resources=_RESOURCES),
             engine=_role(("replicas", "disk"), replicas=_count(1), partition=_count(), disk=_DISK),
             ingress=_role(("replicas", "autoscaling"), replicas=_count(), autoscaling=_BY_LAG),
             lanes={

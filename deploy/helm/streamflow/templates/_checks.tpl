@@ -1,8 +1,8 @@
 {{- /* What the schema cannot say. Included once, by settings.yaml. */}}
 {{- define "streamflow.checks" -}}
-{{- $partitions := dig "topics" "partitions" 12 .Values.settings | int }}
+{{- $partitions := dig "topics" "partitions" 12 .Values.settings | int | add .Values.topics.added | int }}
 {{- if gt (int .Values.engine.replicas) $partitions }}
-{{- fail (printf "engine.replicas is %d, and there are %d partitions: further workers would have none. Lower it." (int .Values.engine.replicas) $partitions) }}
+{{- fail (printf "engine.replicas is %d, and there are %d partitions: further workers would have none. Lower it, or say in topics.added how many topics grow has added." (int .Values.engine.replicas) $partitions) }}
 {{- end }}
 {{- if include "streamflow.oneDisk" . }}
 {{- if or (gt (int .Values.history.replicas) 1) (gt (int .Values.sidecar.replicas) 1) }}
