@@ -112,7 +112,7 @@ def diff(
         bool, typer.Option("--mermaid", help="draw B, with added, moved and changed steps in colours")
     ] = False,
 ) -> None:
-    """Shows the changes from one definition to another, step by step. Renamed steps are recognized."""
+    """Shows the changes from one definition to another, step by step. Renamed steps are recognised."""
     (first, old), (second, new) = _read(before), _read(after)
     session = session_of(ctx)
     known = _complete(session, _catalog_file(second, catalog) or _catalog_file(first, None), new.definition)

@@ -162,7 +162,7 @@ def state_behind_transaction(site: Installation) -> None:
         site.start(role)
     until_s = time.monotonic() + OPENING_S
     wait(lambda: time.monotonic() > until_s, "the transaction to end", 2 * OPENING_S)
-    stranger.abort_transaction(20)
+    stranger.abort_transaction(120)
 
 
 def state_unreadable(site: Installation) -> None:
