@@ -113,6 +113,23 @@ def test_a_port_that_no_policy_allows_is_seen() -> None:
     assert all("tracing.endpoint" in one for one in found)
 
 
+@POLICIES
+def test_the_pod_of_helm_test_reaches_the_sidecar(name: str) -> None:
+    """Also where `sidecarFrom` names others: Flux goes back to the release before if the test fails."""
+    objects = OBJECTS[name]
+    (labels,) = [one["metadata"]["labels"] for one in objects if one["kind"] == "Pod"]
+    (rule,) = of_kind(objects, "NetworkPolicy")["flow-streamflow-sidecar"]["spec"]["ingress"]
+    peers = rule.get("from", [{"podSelector": {}}])
+    assert any("podSelector" in peer and reach.selects(peer["podSelector"], labels) for peer in peers)
+    rules = [
+        rule
+        for one in of_kind(objects, "NetworkPolicy").values()
+        if reach.selects(one["spec"]["podSelector"], labels)
+        for rule in one["spec"]["egress"]
+    ]
+    assert rule["ports"] in [one["ports"] for one in rules]
+
+
 def test_only_what_asks_the_registry_may_reach_it() -> None:
     policies = of_kind(OBJECTS["production"], "NetworkPolicy")
     spec = policies["flow-streamflow-registry"]["spec"]
