@@ -13,7 +13,7 @@ from msgspec import Struct
 
 PREFIX = "streamflow_"
 OTHER = "other"
-"""The value of a label beyond its bound."""
+"""The value of a label beyond its bound, of a counter or a distribution."""
 
 
 class Kind(StrEnum):
@@ -67,10 +67,25 @@ BOUNDS: Mapping[str, int] = {
     "step": 500,
     "topic": 200,
 }
-"""How many values of a label a process exports; what comes later is counted as `other`."""
+"""How many values of a label a process exports; what comes later is counted as `other`, and gauges are left out."""
 
 SERIES = 2000
-"""How many series one metric may have; beyond it the labels of which there may be many are `other`."""
+"""How many series one metric may have; beyond it the labels of which there may be many are `other`, and gauges are left
+out."""
+
+EXPORTER_BOUNDS: Mapping[str, int] = {**BOUNDS, "group": 1000, "partition": 10_000, "topic": 2000}
+EXPORTER_SERIES = 50_000
+"""The same of the exporter, which has gauges of every partition that anybody reads."""
+
+
+def bounds_of(process: Process) -> Mapping[str, int]:
+    """How many values of each label `process` exports."""
+    return EXPORTER_BOUNDS if process is Process.EXPORTER else BOUNDS
+
+
+def series_of(process: Process) -> int:
+    """How many series of one metric `process` exports."""
+    return EXPORTER_SERIES if process is Process.EXPORTER else SERIES
 
 
 class Metric(Struct, frozen=True, kw_only=True):
@@ -312,7 +327,12 @@ METRICS: tuple[Metric, ...] = (
         _S,
         labels="outcome",
     ),
-    _counter("metrics_other", "Values of labels that were counted as other.", *ALL, labels="label"),
+    _counter(
+        "metrics_other",
+        "Measurements beyond a bound, by the label: those of gauges are left out, all others counted as other.",
+        *ALL,
+        labels="label",
+    ),
     _counter("metrics_undeclared", "Measurements under a name or with labels that are not declared.", *ALL),
 )
 

@@ -24,7 +24,8 @@ log = structlog.get_logger(__name__)
 
 _DEFINITIONS_S = 30.0  # between looks at what is published, which says what ingress reads
 
-Labels = tuple[tuple[str, str], ...]
+Place = tuple[str, tuple[tuple[str, str], ...]]
+"""A gauge: its name and labels."""
 
 
 class Rates:
@@ -45,11 +46,21 @@ class Rates:
         return found
 
 
+class _Gauges:
+    """The gauges of one measurement."""
+
+    def __init__(self) -> None:
+        self.found: dict[Place, float] = {}
+
+    def gauge(self, name: str, value: float, **labels: str) -> None:
+        self.found[name, tuple(labels.items())] = value
+
+
 class LagGauges:
     """Measurements as gauges of `metrics`. Gauges that are not in a measurement are dropped."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self._metrics = metrics
+        self._sink = metrics
         self._groups = {
             "engine": engine_group(settings),
             "ingress": ingress_group(settings),
@@ -58,20 +69,17 @@ class LagGauges:
         }
         self._lanes = {lane_topic_name(settings, lane): group_of(settings, lane) for lane in settings.tasks.lanes}
         self._rates = Rates()
-        self._told: set[Labels] = set()
+        self._told: dict[Place, float] = {}
 
     def tell(self, lags: Sequence[PartitionLag], ends: Mapping[tuple[str, int], int], at_s: float) -> None:
         """Take a measurement: lags, and the ends of further topics by (topic, partition)."""
-        told: set[Labels] = set()
-        metrics = self._metrics
+        metrics = _Gauges()
         for one in lags:
             group, topic, partition = self._group(one.role, one.topic), one.topic, str(one.partition)
             if one.state:
                 metrics.gauge("topic_trouble", 1, group=group, topic=topic, state=one.state)
-                told.add((("group", group), ("topic", topic), ("state", one.state)))
             if one.partition < 0 or one.state:
                 continue
-            told.add((("group", group), ("topic", topic), ("partition", partition)))
             metrics.gauge("consumer_lag_records", one.records, group=group, topic=topic, partition=partition)
             metrics.gauge("consumer_lag_seconds", one.seconds, group=group, topic=topic, partition=partition)
             metrics.gauge("consumer_uncommitted_records", one.unread, group=group, topic=topic, partition=partition)
@@ -83,14 +91,20 @@ class LagGauges:
                 metrics.gauge("consumer_drain_seconds", seconds, group=self._group(role, topic), topic=topic)
         for (topic, number), end in ends.items():
             metrics.gauge("topic_end_offset", end, topic=topic, partition=str(number))
-        for gone in self._told - told:
-            metrics.forget(**dict(gone))
-        self._told = told
+        self._take(metrics.found)
+
+    def _take(self, found: dict[Place, float]) -> None:
+        """First what is gone, which makes room."""
+        for name, labels in self._told.keys() - found.keys():
+            self._sink.forget(name, **dict(labels))
+        for (name, labels), value in found.items():
+            self._sink.gauge(name, value, **dict(labels))
+        self._told = found
 
     def lose(self) -> None:
         """Nothing is known now: an old figure would be taken for a new one."""
-        self._metrics.forget()
-        self._told = set()
+        self._sink.forget()
+        self._told = {}
 
     def _group(self, role: str, topic: str) -> str:
         return self._groups.get(role) or self._lanes.get(topic, role)

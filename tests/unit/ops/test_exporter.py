@@ -9,6 +9,7 @@ import pytest
 
 from streamflow.cli.lag import board, rows_of
 from streamflow.errors import OperationError
+from streamflow.kafka.topics import lane_topic_name
 from streamflow.metrics.collector import ProcessMetrics
 from streamflow.metrics.registry import Process
 from streamflow.ops import exporter
@@ -51,6 +52,32 @@ def test_what_is_not_measured_any_more_is_dropped() -> None:
     found = exposed(metrics)
     assert list(found["streamflow_consumer_lag_records"]) == [("streamflow.engine", "0", "streamflow.commands")]
     assert "streamflow_topic_trouble" not in found
+
+
+def test_what_one_partition_of_thousands_lags_is_exported() -> None:
+    metrics = ProcessMetrics(Process.EXPORTER)
+    gauges = LagGauges(SETTINGS, metrics)
+    topics = [lane_topic_name(SETTINGS, "default"), *(f"t{number}" for number in range(5))]
+    lags = [PartitionLag("tasks", topic, number, 5, 5, 0, 0.0) for topic in topics for number in range(480)]
+    for behind in (0, 479, len(lags) - 1):
+        role, topic, number = lags[behind].role, lags[behind].topic, lags[behind].partition
+        now = list(lags)
+        now[behind] = PartitionLag(role, topic, number, 5, 9, 4, 999.0, unread=4)
+        gauges.tell(now, {}, 100.0)
+        found = exposed(metrics)
+        seconds = found["streamflow_consumer_lag_seconds"]
+        assert {place[1:]: value for place, value in seconds.items() if value} == {(str(number), topic): 999.0}
+        assert len(seconds) == 6 * 480
+        assert sum(found["streamflow_consumer_lag_records"].values()) == 4
+        assert "streamflow_metrics_other_total" not in found
+
+
+def test_a_topic_that_goes_leaves_no_gauge() -> None:
+    metrics = ProcessMetrics(Process.EXPORTER)
+    gauges = LagGauges(SETTINGS, metrics)
+    gauges.tell([ENGINE, IDLE], {}, 100.0)
+    gauges.tell([ENGINE], {}, 105.0)
+    assert not [name for name, series in exposed(metrics).items() if any("payments" in place for place in series)]
 
 
 @pytest.mark.parametrize("code", ["broker_unreachable", "topic_unreadable", "topic_missing"])
