@@ -36,7 +36,7 @@ class Report:
     parked: int
     expected: Mapping[str, int]  # runs by status, as the simulator ended them
     latencies: Mapping[Latency, Percentiles | None]
-    lag: tuple[tuple[str, str, int, float], ...] | None  # role, topic, records, seconds; None: it was not measured
+    lag: tuple[tuple[str, str, int, float | None], ...] | None  # role, topic, records, seconds; None: not measured
     unreadable: int  # records of `runs` that could not be read
 
     @property

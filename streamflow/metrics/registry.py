@@ -287,7 +287,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     _gauge(
         "consumer_lag_seconds",
-        "Age of the oldest record that a group has not worked on, 0 when nothing waits.",
+        "Age of the oldest record that a group has not worked on: 0 when nothing waits, absent while it is not known.",
         _X,
         labels="group topic partition",
     ),

@@ -56,6 +56,27 @@ class _Gauges:
         self.found[name, tuple(labels.items())] = value
 
 
+class Ages:
+    """The ages of what waits first. Where a measurement has none, it is the last that was known and the time since, as
+    long as the group has committed nothing: then the same record is still the first."""
+
+    def __init__(self) -> None:
+        self._began: dict[tuple[str, str, int], tuple[int | None, float]] = {}  # what was committed, and since when
+
+    def take(self, lags: Sequence[PartitionLag], at_s: float) -> list[float | None]:
+        """Of each of `lags`, measured at `at_s`; None when it is not known."""
+        found, began = [], {}
+        for one in lags:
+            place, seconds = (one.role, one.topic, one.partition), one.seconds
+            if seconds is None and (known := self._began.get(place)) is not None and known[0] == one.committed:
+                seconds = at_s - known[1]
+            if seconds:
+                began[place] = one.committed, at_s - seconds
+            found.append(seconds)
+        self._began = began
+        return found
+
+
 class LagGauges:
     """Measurements as gauges of `metrics`. Gauges that are not in a measurement are dropped."""
 
@@ -69,26 +90,28 @@ class LagGauges:
         }
         self._lanes = {lane_topic_name(settings, lane): group_of(settings, lane) for lane in settings.tasks.lanes}
         self._rates = Rates()
+        self._ages = Ages()
         self._told: dict[Place, float] = {}
 
     def tell(self, lags: Sequence[PartitionLag], ends: Mapping[tuple[str, int], int], at_s: float) -> None:
         """Take a measurement: lags, and the ends of further topics by (topic, partition)."""
         metrics = _Gauges()
-        for one in lags:
+        for one, seconds in zip(lags, self._ages.take(lags, at_s), strict=True):
             group, topic, partition = self._group(one.role, one.topic), one.topic, str(one.partition)
             if one.state:
                 metrics.gauge("topic_trouble", 1, group=group, topic=topic, state=one.state)
             if one.partition < 0 or one.state:
                 continue
             metrics.gauge("consumer_lag_records", one.records, group=group, topic=topic, partition=partition)
-            metrics.gauge("consumer_lag_seconds", one.seconds, group=group, topic=topic, partition=partition)
+            if seconds is not None:
+                metrics.gauge("consumer_lag_seconds", seconds, group=group, topic=topic, partition=partition)
             metrics.gauge("consumer_uncommitted_records", one.unread, group=group, topic=topic, partition=partition)
             metrics.gauge("topic_end_offset", one.end, topic=topic, partition=partition)
             if one.committed is not None:
                 metrics.gauge("consumer_committed_offset", one.committed, group=group, topic=topic, partition=partition)
-        for (role, topic), seconds in self._rates.drains(lags, at_s).items():
-            if seconds is not None:
-                metrics.gauge("consumer_drain_seconds", seconds, group=self._group(role, topic), topic=topic)
+        for (role, topic), drain_s in self._rates.drains(lags, at_s).items():
+            if drain_s is not None:
+                metrics.gauge("consumer_drain_seconds", drain_s, group=self._group(role, topic), topic=topic)
         for (topic, number), end in ends.items():
             metrics.gauge("topic_end_offset", end, topic=topic, partition=str(number))
         self._take(metrics.found)

@@ -70,7 +70,8 @@ def _health(one: Presence, *, well: bool) -> str:
 
 
 def lane_rows(settings: Settings, workers: Sequence[Presence], lags: Iterable[PartitionLag]) -> list[dict[str, Any]]:
-    """Every lane by name: the workers that are there, what they do, and how much waits."""
+    """Every lane by name: the workers that are there, what they do, how much waits, and how long the oldest has (None:
+    it is not known)."""
     waiting = totals(lags)
     rows = []
     for lane in sorted(settings.tasks.lanes):
@@ -83,14 +84,15 @@ def lane_rows(settings: Settings, workers: Sequence[Presence], lags: Iterable[Pa
                 "operations": sorted(names),
                 "workers": len(here),
                 "waiting": records,
-                "oldest_s": round(seconds, 3),
+                "oldest_s": None if seconds is None else round(seconds, 3),
             }
         )
     return rows
 
 
 def lag_rows(settings: Settings, lags: Sequence[PartitionLag]) -> list[dict[str, Any]]:
-    """The lag of each group on each topic: records, and seconds since the first of them came, 0 when nothing waits."""
+    """The lag of each group on each topic: records, and seconds since the first of them came, 0 when nothing waits,
+    None when that is not known."""
     lanes = {lane_topic_name(settings, lane): lane for lane in settings.tasks.lanes}
     states = {(one.role, one.topic): one.state for one in lags if one.state}
     groups = {role: group(settings) for role, group in UNANNOUNCED.items()} | {"mirror": mirror_group(settings)}
@@ -104,7 +106,7 @@ def lag_rows(settings: Settings, lags: Sequence[PartitionLag]) -> list[dict[str,
                 "topic": topic,
                 "lane": lane,
                 "records": records,
-                "seconds": round(seconds, 3),
+                "seconds": None if seconds is None else round(seconds, 3),
                 "state": states.get((role, topic), ""),
             }
         )

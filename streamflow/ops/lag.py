@@ -29,7 +29,7 @@ from streamflow.kafka.serving import group_of
 from streamflow.kafka.topic_states import Described, ask, described
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, LOGS, RUNS, UNCLAIMED, lane_topic_name, topic_name
 from streamflow.ops.reading import Reading
-from streamflow.ops.waiting import Head, interval_of, waiting
+from streamflow.ops.waiting import Head, interval_of, waiting, worst
 from streamflow.settings import Settings
 from streamflow.wire.codec import DecodeError, decode_command
 from streamflow.wire.decoding import Record
@@ -52,7 +52,7 @@ class PartitionLag:
     committed: int | None  # None: the group never committed there
     end: int
     records: int
-    seconds: float  # the age of the first unread record; 0 if all is read
+    seconds: float | None  # the age of the first record that waits; 0 if none does, None if it is not known
     state: str = ""  # what keeps it from being read: `missing`, `unreadable` or `leaderless`
     unread: int = 0  # records that are not committed, also those that are worked on
 
@@ -235,10 +235,11 @@ def states(lags: Iterable[PartitionLag]) -> dict[tuple[str, str], str]:
     return {(lag.role, lag.topic): lag.state for lag in lags if lag.state}
 
 
-def totals(lags: Iterable[PartitionLag]) -> dict[tuple[str, str], tuple[int, float]]:
-    """Records (summed) and seconds (the worst) by role and topic."""
-    found: dict[tuple[str, str], tuple[int, float]] = {}
+def totals(lags: Iterable[PartitionLag]) -> dict[tuple[str, str], tuple[int, float | None]]:
+    """Records (summed) and seconds by role and topic: the worst that is known, None when records wait and the age of
+    none is known."""
+    found: dict[tuple[str, str], tuple[int, float | None]] = {}
     for lag in lags:
         records, seconds = found.get((lag.role, lag.topic), (0, 0.0))
-        found[lag.role, lag.topic] = records + lag.records, max(seconds, lag.seconds)
+        found[lag.role, lag.topic] = records + lag.records, worst(seconds, lag.seconds)
     return found

@@ -104,11 +104,13 @@ class Exporter:
             lag += records
         return lag
 
-    def lags(self) -> dict[tuple[str, ...], tuple[float, float]]:
-        """Records and seconds of every place."""
+    def lags(self) -> dict[tuple[str, ...], tuple[float, float | None]]:
+        """Records and seconds of every place; None: they are not known."""
         figures = self.measured()
         seconds = figures["streamflow_consumer_lag_seconds"]
-        return {place: (found, seconds[place]) for place, found in figures["streamflow_consumer_lag_records"].items()}
+        return {
+            place: (found, seconds.get(place)) for place, found in figures["streamflow_consumer_lag_records"].items()
+        }
 
 
 @contextmanager

@@ -80,6 +80,30 @@ def test_a_topic_that_goes_leaves_no_gauge() -> None:
     assert not [name for name, series in exposed(metrics).items() if any("payments" in place for place in series)]
 
 
+def test_an_unknown_age_is_the_last_known_one_and_the_time_since() -> None:
+    metrics = ProcessMetrics(Process.EXPORTER)
+    gauges = LagGauges(SETTINGS, metrics)
+
+    def told(committed: int, seconds: float | None, at_s: float) -> float | None:
+        lag = PartitionLag("engine", "streamflow.commands", 0, committed, 9, 9 - committed, seconds)
+        gauges.tell([lag], {}, at_s)
+        found = exposed(metrics)
+        assert found["streamflow_consumer_lag_records"] == {
+            ("streamflow.engine", "0", "streamflow.commands"): 9 - committed
+        }
+        return next(iter(found.get("streamflow_consumer_lag_seconds", {}).values()), None)
+
+    assert told(5, None, 100.0) is None
+    assert told(5, 7.0, 105.0) == 7
+    assert told(5, None, 110.0) == 12
+    gauges.lose()
+    assert told(5, None, 120.0) == 22
+    assert told(6, None, 125.0) is None
+    assert told(6, None, 130.0) is None
+    assert told(6, 0.0, 135.0) == 0
+    assert told(6, None, 140.0) is None
+
+
 @pytest.mark.parametrize("code", ["broker_unreachable", "topic_unreadable", "topic_missing"])
 def test_a_broker_that_does_not_answer_leaves_no_old_figures(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     metrics, stop, rounds = ProcessMetrics(Process.EXPORTER), threading.Event(), iter(["well", "ill"])

@@ -348,7 +348,8 @@ export interface LagRow {
   topic: string;
   lane: string | null;
   records: number;
-  seconds: number;
+  /** Null: something waits, and its age is not known. */
+  seconds: number | null;
   state: string;
 }
 
@@ -357,7 +358,7 @@ export interface Lane {
   operations: string[];
   workers: number;
   waiting: number;
-  oldest_s: number;
+  oldest_s: number | null;
 }
 
 export interface WorkerRow {
