@@ -148,6 +148,8 @@ def _unit(name: str) -> str:
 _E, _I, _T, _H = Process.ENGINE, Process.INGRESS, Process.TASKS, Process.HISTORY
 _M, _S, _X = Process.MIRROR, Process.SIDECAR, Process.EXPORTER
 
+WORKERS = (_E, _I, _T, _H, _M)
+
 METRICS: tuple[Metric, ...] = (
     # -- runs and steps
     _counter("runs_started", "Runs that have begun.", _E, labels="definition"),
@@ -176,7 +178,6 @@ METRICS: tuple[Metric, ...] = (
     _histogram("timer_lateness_seconds", "Time between when a timer was due and its command.", LATENCY_S, _E),
     _gauge("applied_offset", "Offset in commands of the last decided command.", _E, labels="partition"),
     _gauge("partitions", "Partitions of this worker: open, opening or stopped.", _E, labels="state"),
-    _counter("rebalances", "Assignments that the group has given to this worker.", _E),
     _counter("partition_failures", "Partitions that failed and were opened again or stopped.", _E),
     # -- mailboxes
     _counter(
@@ -311,6 +312,12 @@ METRICS: tuple[Metric, ...] = (
     _counter("exporter_failures", "Measurements that the broker did not answer.", _X),
     _histogram("exporter_measure_seconds", "Time of one measurement.", LATENCY_S, _X),
     _gauge("exporter_measured_timestamp_seconds", "When the last measurement was complete.", _X),
+    # -- every worker
+    _counter(
+        "rebalances",
+        "Assignments that its groups have given to this worker; a task worker has a group for each lane.",
+        *WORKERS,
+    ),
     # -- every process
     _gauge(
         "certificate_expires_timestamp_seconds",

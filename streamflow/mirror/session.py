@@ -79,6 +79,7 @@ class Session:
 
     def _assigned(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         """Go on behind what the group has committed, and at the beginning where it has committed nothing."""
+        self._metrics.count("rebalances")
         starts = []
         for place in consumer.committed(places, timeout=_ANSWER_S):
             if place.error is not None:
