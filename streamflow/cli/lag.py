@@ -6,7 +6,6 @@ import sys
 import time
 from contextlib import nullcontext
 from dataclasses import asdict
-from math import inf
 from typing import Annotated, Any
 
 import typer
@@ -20,13 +19,11 @@ from streamflow.cli.session import Session, session_of
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.refusals import right_missing
 from streamflow.kafka.topic_states import TopicState
-from streamflow.ops.exporter import Rates
-from streamflow.ops.lag import PartitionLag, measure_lag, states, totals
+from streamflow.ops.lag import PartitionLag, measure_lag
+from streamflow.ops.lag_rows import Drains, Rates, rows_of
 from streamflow.terminal import visible
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
-
-Drains = dict[tuple[str, str], float | None]
 
 
 @app.command(epilog=examples("lag", "lag --partitions", "lag --live", "lag --json"))
@@ -68,10 +65,9 @@ def lag(
             "no topic is read yet",
         )
     else:
-        wrong = states(found)
         summed = [
-            (role, topic, str(records), age(seconds), wrong.get((role, topic), ""))
-            for (role, topic), (records, seconds) in totals(found).items()
+            (row["role"], row["topic"], str(row["records"]), age(row["seconds"]), row["state"])
+            for row in rows_of(found, {})
         ]
         text = output.table(("worker", "topic", "records>", "seconds>", "state"), summed, "no topic is read yet")
     session.show([asdict(each) for each in found], text)
@@ -110,26 +106,6 @@ def require_readable(lags: list[PartitionLag]) -> None:
 def age(seconds: float | None) -> str:
     """The age of what waits, for people; `?` when it is not known."""
     return "?" if seconds is None else f"{seconds:.1f}"
-
-
-def rows_of(lags: list[PartitionLag], drains: Drains) -> list[dict[str, Any]]:
-    """A row for each role and topic. `drain_s` is None while it is not known, and with `falls_behind` for ever."""
-    wrong = states(lags)
-    rows = []
-    for (role, topic), (records, seconds) in totals(lags).items():
-        drain = drains.get((role, topic))
-        rows.append(
-            {
-                "role": role,
-                "topic": topic,
-                "records": records,
-                "seconds": None if seconds is None else round(seconds, 3),
-                "drain_s": None if drain is None or drain == inf else round(drain, 1),
-                "falls_behind": drain == inf,
-                "state": wrong.get((role, topic), ""),
-            }
-        )
-    return rows
 
 
 def board(lags: list[PartitionLag], drains: Drains) -> Table:

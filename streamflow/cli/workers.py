@@ -21,7 +21,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command(epilog=examples("workers", "workers --role tasks", "workers --json"))
 def workers(
     ctx: typer.Context,
-    role: Annotated[str | None, typer.Option(help="only these: engine, ingress, tasks or history")] = None,
+    role: Annotated[str | None, typer.Option(help="only these: engine, ingress, tasks, history or mirror")] = None,
 ) -> None:
     """Lists the workers that are there: where each runs, since when, which release, how many partitions it has or
     which lane and operations it serves, and whether it is draining."""

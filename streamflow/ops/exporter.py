@@ -16,8 +16,8 @@ from streamflow.kafka.publication import read_log
 from streamflow.kafka.serving import group_of
 from streamflow.kafka.topic_ends import topic_ends
 from streamflow.kafka.topics import DEAD_LETTERS, UNCLAIMED, lane_topic_name, topic_name
-from streamflow.ops.lag import PartitionLag, measure_lag, totals
-from streamflow.ops.waiting import Progress
+from streamflow.ops.lag import PartitionLag, measure_lag
+from streamflow.ops.lag_rows import Rates
 from streamflow.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -26,24 +26,6 @@ _DEFINITIONS_S = 30.0  # between looks at what is published, which says what ing
 
 Place = tuple[str, tuple[tuple[str, str], ...]]
 """A gauge: its name and labels."""
-
-
-class Rates:
-    """How long each group takes to catch up in each topic, from the measurements so far."""
-
-    def __init__(self) -> None:
-        self._progress: dict[tuple[str, str], Progress] = {}
-
-    def drains(self, lags: Sequence[PartitionLag], at_s: float) -> dict[tuple[str, str], float | None]:
-        """Seconds by role and topic, after the measurement `lags` at `at_s`; see `Progress.drain_s`."""
-        found = {}
-        for (role, topic), (records, _) in totals(lags).items():
-            here = [one for one in lags if (one.role, one.topic) == (role, topic)]
-            progress = self._progress.setdefault((role, topic), Progress())
-            progress.note(at_s, sum(one.committed or 0 for one in here), sum(one.end for one in here))
-            found[role, topic] = progress.drain_s(records)
-        self._progress = {place: progress for place, progress in self._progress.items() if place in found}
-        return found
 
 
 class _Gauges:

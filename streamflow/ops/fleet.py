@@ -9,10 +9,11 @@ from streamflow.kafka.groups import engine_group, history_group, ingress_group, 
 from streamflow.kafka.members import Member
 from streamflow.kafka.serving import Presence, group_of
 from streamflow.kafka.topics import lane_topic_name
-from streamflow.ops.lag import PartitionLag, totals
+from streamflow.ops.lag import PartitionLag
+from streamflow.ops.lag_rows import MeasuredLag, rows_of, totals
 from streamflow.settings import Settings
 
-UNANNOUNCED = {"engine": engine_group, "ingress": ingress_group, "history": history_group}
+UNANNOUNCED = {"engine": engine_group, "ingress": ingress_group, "history": history_group, "mirror": mirror_group}
 """The roles whose workers announce nothing, and the group of each."""
 
 
@@ -90,24 +91,12 @@ def lane_rows(settings: Settings, workers: Sequence[Presence], lags: Iterable[Pa
     return rows
 
 
-def lag_rows(settings: Settings, lags: Sequence[PartitionLag]) -> list[dict[str, Any]]:
-    """The lag of each group on each topic: records, and seconds since the first of them came, 0 when nothing waits,
-    None when that is not known."""
+def lag_rows(settings: Settings, measured: MeasuredLag) -> list[dict[str, Any]]:
+    """The lag of each group on each topic, see `rows_of`, with the group and its lane."""
     lanes = {lane_topic_name(settings, lane): lane for lane in settings.tasks.lanes}
-    states = {(one.role, one.topic): one.state for one in lags if one.state}
-    groups = {role: group(settings) for role, group in UNANNOUNCED.items()} | {"mirror": mirror_group(settings)}
+    groups = {role: group(settings) for role, group in UNANNOUNCED.items()}
     rows = []
-    for (role, topic), (records, seconds) in totals(lags).items():
-        lane = lanes.get(topic) if role == "tasks" else None
-        rows.append(
-            {
-                "role": role,
-                "group": groups.get(role) or group_of(settings, lane or ""),
-                "topic": topic,
-                "lane": lane,
-                "records": records,
-                "seconds": None if seconds is None else round(seconds, 3),
-                "state": states.get((role, topic), ""),
-            }
-        )
+    for row in rows_of(measured.partitions, measured.drains):
+        lane = lanes.get(row["topic"]) if row["role"] == "tasks" else None
+        rows.append({**row, "group": groups.get(row["role"]) or group_of(settings, lane or ""), "lane": lane})
     return rows

@@ -9,7 +9,7 @@ interval counts as worked on (`waiting`). Of users' topics only what may be read
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +29,7 @@ from streamflow.kafka.serving import group_of
 from streamflow.kafka.topic_states import Described, ask, described
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, LOGS, RUNS, UNCLAIMED, lane_topic_name, topic_name
 from streamflow.ops.reading import Reading
-from streamflow.ops.waiting import Head, interval_of, waiting, worst
+from streamflow.ops.waiting import Head, interval_of, waiting
 from streamflow.settings import Settings
 from streamflow.wire.codec import DecodeError, decode_command
 from streamflow.wire.decoding import Record
@@ -228,18 +228,3 @@ def _wait(future: Future[Any]) -> Any:
     except KafkaException as error:
         text = f"expected the broker to return offsets but {error.args[0].str()}. Check the broker and its permissions."
         raise OperationError("broker_unreachable", text) from error
-
-
-def states(lags: Iterable[PartitionLag]) -> dict[tuple[str, str], str]:
-    """What keeps topics from being read, by role and topic; those that are well are left out."""
-    return {(lag.role, lag.topic): lag.state for lag in lags if lag.state}
-
-
-def totals(lags: Iterable[PartitionLag]) -> dict[tuple[str, str], tuple[int, float | None]]:
-    """Records (summed) and seconds by role and topic: the worst that is known, None when records wait and the age of
-    none is known."""
-    found: dict[tuple[str, str], tuple[int, float | None]] = {}
-    for lag in lags:
-        records, seconds = found.get((lag.role, lag.topic), (0, 0.0))
-        found[lag.role, lag.topic] = records + lag.records, worst(seconds, lag.seconds)
-    return found

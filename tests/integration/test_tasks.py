@@ -12,7 +12,8 @@ import pytest
 from streamflow.engine.tasks import CancelTask, Task
 from streamflow.ids import partition_of
 from streamflow.kafka.publication import read_log
-from streamflow.ops.lag import measure_lag, totals
+from streamflow.ops.lag import measure_lag
+from streamflow.ops.lag_rows import totals
 from streamflow.settings import Lane
 from streamflow.wire.tasks import Source
 from tests.integration.forked import altered

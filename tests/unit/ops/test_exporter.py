@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from streamflow.cli.lag import board, rows_of
 from streamflow.errors import OperationError
 from streamflow.kafka.topics import lane_topic_name
 from streamflow.metrics.collector import ProcessMetrics
 from streamflow.metrics.registry import Process
 from streamflow.ops import exporter
-from streamflow.ops.exporter import LagGauges, Rates
+from streamflow.ops.exporter import LagGauges
 from streamflow.ops.lag import PartitionLag
 from streamflow.settings import Settings
 from tests.unit.metrics.test_collector import exposed
@@ -123,16 +122,3 @@ def test_a_broker_that_does_not_answer_leaves_no_old_figures(code: str, monkeypa
     assert found["streamflow_exporter_failures_total"] == {(): 1}
     assert "streamflow_consumer_lag_records" not in found
     assert found["streamflow_exporter_measure_seconds_count"] == {(): 1}
-
-
-def test_rows_say_when_a_group_has_caught_up() -> None:
-    rates = Rates()
-    rates.drains([ENGINE, LANE, GONE], 0.0)
-    later = [PartitionLag("engine", "streamflow.commands", 0, 6, 7, 1, 1.5), LANE, GONE]
-    rows = rows_of(later, rates.drains(later, 10.0))
-    assert [(row["role"], row["drain_s"], row["falls_behind"], row["state"]) for row in rows] == [
-        ("engine", 10.0, False, ""),
-        ("tasks", None, True, ""),
-        ("ingress", 0.0, False, "missing"),
-    ]
-    assert board(later, rates.drains(later, 11.0)).row_count == 3

@@ -350,7 +350,12 @@ export interface LagRow {
   records: number;
   /** Null: something waits, and its age is not known. */
   seconds: number | null;
-  state: string;
+  /** Seconds until the group has caught up. Null: that is not known, or never. */
+  drain_s: number | null;
+  /** More comes than is done. */
+  falls_behind: boolean;
+  /** What keeps the topic from being read, empty when nothing does. */
+  state: "" | "missing" | "unreadable" | "leaderless";
 }
 
 export interface Lane {
