@@ -13,8 +13,12 @@ from streamflow.ops.lag import PartitionLag
 from streamflow.ops.lag_rows import MeasuredLag, rows_of, totals
 from streamflow.settings import Settings
 
-UNANNOUNCED = {"engine": engine_group, "ingress": ingress_group, "history": history_group, "mirror": mirror_group}
-"""The roles whose workers announce nothing, and the group of each."""
+
+def unannounced(settings: Settings) -> dict[str, str]:
+    """The roles whose workers announce nothing, and the group of each. The mirror is among them where something is
+    mirrored; elsewhere nobody has a right to its group."""
+    groups = {"engine": engine_group(settings), "ingress": ingress_group(settings), "history": history_group(settings)}
+    return groups | ({"mirror": mirror_group(settings)} if settings.mirror.topics else {})
 
 
 def worker_rows(workers: Sequence[Presence], members: Mapping[str, Iterable[Member]]) -> list[dict[str, Any]]:
@@ -94,7 +98,7 @@ def lane_rows(settings: Settings, workers: Sequence[Presence], lags: Iterable[Pa
 def lag_rows(settings: Settings, measured: MeasuredLag) -> list[dict[str, Any]]:
     """The lag of each group on each topic, see `rows_of`, with the group and its lane."""
     lanes = {lane_topic_name(settings, lane): lane for lane in settings.tasks.lanes}
-    groups = {role: group(settings) for role, group in UNANNOUNCED.items()}
+    groups = unannounced(settings)
     rows = []
     for row in rows_of(measured.partitions, measured.drains):
         lane = lanes.get(row["topic"]) if row["role"] == "tasks" else None

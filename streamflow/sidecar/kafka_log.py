@@ -41,7 +41,7 @@ from streamflow.ops.approvals import Approvals, OpenApproval
 from streamflow.ops.dead_letters import Letter, read_dead_letters, record_of
 from streamflow.ops.definition_approvals import keep
 from streamflow.ops.exchange import Exchange
-from streamflow.ops.fleet import UNANNOUNCED
+from streamflow.ops.fleet import unannounced
 from streamflow.ops.history import find_history, partition_of_known_run
 from streamflow.ops.jobs_topic import Jobs, JobsTopic
 from streamflow.ops.lag import measure_lag
@@ -257,7 +257,7 @@ class KafkaLog:
             return measured
 
     async def workers(self) -> tuple[list[Presence], dict[str, tuple[Member, ...]]]:
-        groups = {role: group(self._settings) for role, group in UNANNOUNCED.items()}
+        groups = unannounced(self._settings)
         members = await members_of(self._settings, list(groups.values()))
         found = await asyncio.to_thread(presence, self._settings, await self.definitions())
         return found, {role: members[group] for role, group in groups.items()}

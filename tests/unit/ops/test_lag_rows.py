@@ -8,9 +8,9 @@ from streamflow.cli.lag import board
 from streamflow.ops.fleet import lag_rows, lane_rows
 from streamflow.ops.lag import PartitionLag
 from streamflow.ops.lag_rows import MeasuredLag, Rates, rows_of, totals
-from streamflow.settings import Settings
+from streamflow.settings import Mirror, Settings
 
-SETTINGS = Settings()
+SETTINGS = Settings(mirror=Mirror(topics=["runs"]))
 ENGINE = PartitionLag("engine", "streamflow.commands", 0, 5, 7, 2, 1.5)
 LANE = PartitionLag("tasks", "streamflow.tasks.default", 3, None, 9, 9, 40.0)
 GONE = PartitionLag("ingress", "orders", -1, None, 0, 0, 0.0, "missing")
