@@ -7,8 +7,8 @@ from typing import Any
 
 from streamflow.kafka.groups import engine_group, history_group, ingress_group, mirror_group
 from streamflow.kafka.members import Member
-from streamflow.kafka.serving import Presence, group_of
 from streamflow.kafka.topics import lane_topic_name
+from streamflow.kafka.worker_registry import RegisteredWorker, group_of
 from streamflow.ops.lag import PartitionLag
 from streamflow.ops.lag_rows import MeasuredLag, rows_of, totals
 from streamflow.settings import Settings
@@ -21,7 +21,7 @@ def unannounced(settings: Settings) -> dict[str, str]:
     return groups | ({"mirror": mirror_group(settings)} if settings.mirror.topics else {})
 
 
-def worker_rows(workers: Sequence[Presence], members: Mapping[str, Iterable[Member]]) -> list[dict[str, Any]]:
+def worker_rows(workers: Sequence[RegisteredWorker], members: Mapping[str, Iterable[Member]]) -> list[dict[str, Any]]:
     """Every worker: task workers as they announced themselves, and the members of the other groups (`members`, by
     role). `health` is `ok`, `draining` (it lets running attempts end), `degraded` (an operation is not well) or
     `silent` (it is no member of its group). `partitions` are those that it has, None for a task worker."""
@@ -66,7 +66,7 @@ def worker_rows(workers: Sequence[Presence], members: Mapping[str, Iterable[Memb
     return rows
 
 
-def _health(one: Presence, *, well: bool) -> str:
+def _health(one: RegisteredWorker, *, well: bool) -> str:
     if not one.present:
         return "silent"
     if one.serving.draining:
@@ -74,7 +74,9 @@ def _health(one: Presence, *, well: bool) -> str:
     return "ok" if well else "degraded"
 
 
-def lane_rows(settings: Settings, workers: Sequence[Presence], lags: Iterable[PartitionLag]) -> list[dict[str, Any]]:
+def lane_rows(
+    settings: Settings, workers: Sequence[RegisteredWorker], lags: Iterable[PartitionLag]
+) -> list[dict[str, Any]]:
     """Every lane by name: the workers that are there, what they do, how much waits, and how long the oldest has (None:
     it is not known)."""
     waiting = totals(lags)
