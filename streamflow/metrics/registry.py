@@ -48,6 +48,7 @@ BOUNDS: Mapping[str, int] = {
     "api_key": 200,
     "certificate": 10,
     "code": 100,
+    "currency": 10,
     "definition": 200,
     "event": 200,
     "group": 100,
@@ -55,6 +56,7 @@ BOUNDS: Mapping[str, int] = {
     "lane": 50,
     "label": 50,
     "method": 10,
+    "model": 100,
     "operation": 200,
     "outcome": 50,
     "partition": 1000,
@@ -262,6 +264,28 @@ METRICS: tuple[Metric, ...] = (
         "above the limit the longest that waits, or else the newest.",
         _S,
         labels="reason",
+    ),
+    # -- language models, as far as this process has asked them
+    _counter(
+        "model_tokens",
+        "Tokens of answers: input, cached_input (read from the provider's cache), cache_write or output; estimated "
+        "where the provider reports none.",
+        _S,
+        labels="model kind",
+    ),
+    _counter(
+        "model_answers",
+        "Answers by how they ended: end, tools, length, calls, refused, failed, cancelled, or budget_exhausted before "
+        "the model was asked.",
+        _S,
+        labels="model outcome",
+    ),
+    _counter(
+        "model_cost",
+        "Cost of answers in the currency of the settings, in its main unit such as dollars; only of models with a "
+        "price.",
+        _S,
+        labels="model currency",
     ),
     # -- the exporter
     _gauge(

@@ -160,9 +160,9 @@ class _Exporter(NoMetrics):
             yield one
         self.made += 1
 
-    def count(self, name: str, value: int = 1, **labels: str) -> None:
+    def count(self, name: str, value: float = 1, **labels: str) -> None:
         """See `Metrics`."""
-        self.done += value
+        self.done += int(value)
 
     def cpu_s(self) -> float:
         """CPU seconds of its thread, when everything is exported."""
