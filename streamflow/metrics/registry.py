@@ -129,7 +129,7 @@ def _histogram(name: str, help_: str, buckets: tuple[float, ...], *processes: Pr
 
 def _unit(name: str) -> str:
     last = name.rpartition("_")[2]
-    return last if last in ("seconds", "bytes") else ""
+    return last if last in ("seconds", "bytes", "ratio") else ""
 
 
 _E, _I, _T, _H = Process.ENGINE, Process.INGRESS, Process.TASKS, Process.HISTORY
@@ -162,6 +162,12 @@ METRICS: tuple[Metric, ...] = (
     _counter("set_aside", "Commands that could not be decided and became dead letters.", _E, labels="reason"),
     _histogram("timer_lateness_seconds", "Time between when a timer was due and its command.", LATENCY_S, _E),
     _gauge("applied_offset", "Offset in commands of the last decided command.", _E, labels="partition"),
+    _gauge(
+        "hot_key_ratio",
+        "Share, at least, of the most frequent key in the commands of the last whole minute; 0 if under 100 came.",
+        _E,
+        labels="partition",
+    ),
     _gauge("partitions", "Partitions of this worker: open, opening or stopped.", _E, labels="state"),
     _counter("rebalances", "Assignments that the group has given to this worker.", _E),
     _counter("partition_failures", "Partitions that failed and were opened again or stopped.", _E),
@@ -268,22 +274,19 @@ METRICS: tuple[Metric, ...] = (
     # -- language models, as far as this process has asked them
     _counter(
         "model_tokens",
-        "Tokens of answers: input, cached_input (read from the provider's cache), cache_write or output; estimated "
-        "where the provider reports none.",
+        "Tokens of answers: input, cached_input, cache_write, output; estimated if the provider reports none.",
         _S,
         labels="model kind",
     ),
     _counter(
         "model_answers",
-        "Answers by how they ended: end, tools, length, calls, refused, failed, cancelled, or budget_exhausted before "
-        "the model was asked.",
+        "Answers by how they ended: end, tools, length, calls, refused, failed, cancelled, budget_exhausted.",
         _S,
         labels="model outcome",
     ),
     _counter(
         "model_cost",
-        "Cost of answers in the currency of the settings, in its main unit such as dollars; only of models with a "
-        "price.",
+        "Cost of answers of models with a price, in whole units of the currency, such as dollars.",
         _S,
         labels="model currency",
     ),
