@@ -30,7 +30,7 @@ HOT_COMMANDS = 1000
 """Commands in a minute below which a hot key is not reported: the partition is not busy."""
 
 _MINUTE_MS = 60_000
-_BATCH = 256
+_BATCH = 1024
 _KEY_BYTES = 1024  # of a key that are kept; business keys are shorter
 _by_count = itemgetter(1)
 
@@ -64,17 +64,20 @@ class SpaceSaving:
 
     def add(self, counts: Mapping[bytes, int]) -> None:
         """Add keys, each as often as `counts` says."""
-        known = self._counts
+        known, is_full = self._counts, len(self._counts) == self._size
         # a key that is not known may have come as often as the least frequent one that is
-        missed = min(known.values()) if len(known) >= self._size else 0
-        merged = known.copy()
-        for key, count in counts.items():
-            merged[key] = known.get(key, missed) + count
-        if len(merged) > self._size:
-            merged = dict(sorted(merged.items(), key=_by_count, reverse=True)[: self._size])
-        errors = self._errors
-        self._errors = {key: errors.get(key, missed) for key in merged}
-        self._counts = merged
+        missed = min(known.values()) if is_full else 0
+        for key in known.keys() & counts.keys():
+            known[key] += counts[key]
+        least = min(known.values()) - missed if is_full else 0  # what a new key needs to be among the known ones
+        new = [(key, missed + count) for key, count in counts.items() if count > least and key not in known]
+        if new:
+            merged = [*known.items(), *new]
+            if len(merged) > self._size:
+                merged.sort(key=_by_count, reverse=True)
+            errors = self._errors
+            self._counts = dict(merged[: self._size])
+            self._errors = {key: errors.get(key, missed) for key in self._counts}
         self.total += sum(counts.values())
 
     def most_frequent(self) -> list[Frequent]:
