@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import streamflow
-from streamflow.cli import output, sources
+from streamflow.cli import definition_files, output
 from streamflow.cli.output import examples
 from streamflow.cli.places import CATALOG
 from streamflow.cli.session import session_of
@@ -33,7 +33,7 @@ def example_folder(name: str) -> Path:
 
 def example_catalogs() -> Catalog:
     """All events and operations of the examples, in one catalog."""
-    found = [sources.read_catalog(file) for file in example_catalog_files()]
+    found = [definition_files.read_catalog(file) for file in example_catalog_files()]
     events = {spec.name: spec for catalog in found for spec in catalog.events}
     operations = {spec.name: spec for catalog in found for spec in catalog.operations}
     return Catalog(events=list(events.values()), operations=list(operations.values()))
@@ -50,7 +50,7 @@ def list_examples(ctx: typer.Context) -> None:
     found = [
         {"name": name, "title": definition.title or "", "description": definition.description or ""}
         for name in _names()
-        for definition in (sources.read_definition(example_folder(name)),)
+        for definition in (definition_files.read_definition(example_folder(name)),)
     ]
     if session_of(ctx).json:
         output.say_json(found)

@@ -12,7 +12,7 @@ from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
 from streamflow.kafka.members import members_of
 from streamflow.kafka.publication import read_log
-from streamflow.kafka.serving import presence
+from streamflow.kafka.worker_registry import registered_workers
 from streamflow.ops.fleet import UNANNOUNCED, worker_rows
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -28,7 +28,7 @@ def workers(
     settings = session_of(ctx).settings
     groups = {name: group(settings) for name, group in UNANNOUNCED.items()}
     found = asyncio.run(members_of(settings, list(groups.values())))
-    announced = presence(settings, read_log(settings))
+    announced = registered_workers(settings, read_log(settings))
     rows = worker_rows(announced, {name: found[group] for name, group in groups.items()})
     rows = [row for row in rows if role in (None, row["role"])]
     titles = ("role", "worker", "host", "since", "release", "partitions>", "serves", "health")

@@ -17,7 +17,7 @@ from streamflow.core.metrics import Metrics
 from streamflow.definition.catalog import Catalog
 from streamflow.models.meter import Account, Charge, Meter
 from streamflow.models.protocol import Usage
-from streamflow.operations.stores import client_module
+from streamflow.operations.connections import client_module
 from streamflow.settings import Settings
 
 if TYPE_CHECKING:  # these need an extra of the package

@@ -20,9 +20,9 @@ import msgspec
 from streamflow.core.aside import aside_verdict, stops_partition, undecidable_record, unpublished_start
 from streamflow.core.awaited_events import AwaitedEvents
 from streamflow.core.checkpoint import Checkpoint
-from streamflow.core.contiguity import Verdict, judge
 from streamflow.core.cut import batches_of, whole_cut
 from streamflow.core.emitted_events import EmittedEvents
+from streamflow.core.gap_check import Verdict, judge
 from streamflow.core.hot_keys import HotKey
 from streamflow.core.metrics import Metrics, NoMetrics
 from streamflow.core.opening import Skipped, check_opening, input_gap, require_known

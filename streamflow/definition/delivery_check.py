@@ -1,5 +1,5 @@
 """What a definition leaves open about the events that it waits for: which of them count, who gets them, and how a
-repeated one is recognized."""
+repeated one is recognised."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _taken_by_starts(definition: Definition, clauses: list[_Clause]) -> Iterator
 
 
 def _without_id(definition: Definition, catalog: Catalog, clauses: list[_Clause]) -> Iterator[Problem]:
-    """Events that are recognized as plain JSON and carry no id: when a producer sends one twice, it is two events."""
+    """Events that are recognised as plain JSON and carry no id: when a producer sends one twice, it is two events."""
     places = [(trigger.event, f"/on/{index}/event") for index, trigger in enumerate(definition.on)]
     places += [(clause.event, clause.event_at) for clause in clauses]
     for name, at in {name: (name, at) for name, at in reversed(places)}.values():
@@ -115,7 +115,7 @@ def _without_id(definition: Definition, catalog: Catalog, clauses: list[_Clause]
             yield Problem(
                 "SF229",
                 at,
-                f"`{name}` is recognized as plain JSON and has no id in the catalog, so an event that its producer "
+                f"`{name}` is recognised as plain JSON and has no id in the catalog, so an event that its producer "
                 "sends twice counts twice.",
                 "Say in the catalog where its id is, such as id: {path: event_id}.",
                 "warning",
@@ -123,7 +123,7 @@ def _without_id(definition: Definition, catalog: Catalog, clauses: list[_Clause]
 
 
 def _may_have_id(spec: EventSpec) -> bool:
-    """Whether the catalog names an id, or recognizes the event as a CloudEvent, which has one of its own."""
+    """Whether the catalog names an id, or recognises the event as a CloudEvent, which has one of its own."""
     match = spec.match
     if spec.id is not None or match is None or match.type is not None:
         return True

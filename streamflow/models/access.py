@@ -16,8 +16,8 @@ from streamflow.models.language_model import LanguageModel
 from streamflow.models.meter import Account, Budget, Charge, Meter, Price, Scope
 from streamflow.models.metered import MeteredModel
 from streamflow.models.protocol import Limits
+from streamflow.operations.connections import client_module
 from streamflow.operations.egress import Resolve, system_addresses
-from streamflow.operations.stores import client_module
 from streamflow.settings import Settings
 from streamflow.settings.models import LanguageModelSettings
 

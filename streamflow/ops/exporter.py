@@ -13,9 +13,9 @@ from streamflow.errors import OperationError
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.groups import engine_group, history_group, ingress_group, mirror_group
 from streamflow.kafka.publication import read_log
-from streamflow.kafka.serving import group_of
 from streamflow.kafka.topic_ends import topic_ends
 from streamflow.kafka.topics import DEAD_LETTERS, UNCLAIMED, lane_topic_name, topic_name
+from streamflow.kafka.worker_registry import group_of
 from streamflow.ops.lag import PartitionLag, measure_lag, totals
 from streamflow.ops.waiting import Progress
 from streamflow.settings import Settings

@@ -7,8 +7,8 @@ from typing import Any
 
 from streamflow.kafka.groups import engine_group, history_group, ingress_group, mirror_group
 from streamflow.kafka.members import Member
-from streamflow.kafka.serving import Presence, group_of
 from streamflow.kafka.topics import lane_topic_name
+from streamflow.kafka.worker_registry import RegisteredWorker, group_of
 from streamflow.ops.lag import PartitionLag, totals
 from streamflow.settings import Settings
 
@@ -16,7 +16,7 @@ UNANNOUNCED = {"engine": engine_group, "ingress": ingress_group, "history": hist
 """The roles whose workers announce nothing, and the group of each."""
 
 
-def worker_rows(workers: Sequence[Presence], members: Mapping[str, Iterable[Member]]) -> list[dict[str, Any]]:
+def worker_rows(workers: Sequence[RegisteredWorker], members: Mapping[str, Iterable[Member]]) -> list[dict[str, Any]]:
     """Every worker: task workers as they announced themselves, and the members of the other groups (`members`, by
     role). `health` is `ok`, `draining` (it lets running attempts end), `degraded` (an operation is not well) or
     `silent` (it is no member of its group). `partitions` are those that it has, None for a task worker."""
@@ -61,7 +61,7 @@ def worker_rows(workers: Sequence[Presence], members: Mapping[str, Iterable[Memb
     return rows
 
 
-def _health(one: Presence, *, well: bool) -> str:
+def _health(one: RegisteredWorker, *, well: bool) -> str:
     if not one.present:
         return "silent"
     if one.serving.draining:
@@ -69,7 +69,9 @@ def _health(one: Presence, *, well: bool) -> str:
     return "ok" if well else "degraded"
 
 
-def lane_rows(settings: Settings, workers: Sequence[Presence], lags: Iterable[PartitionLag]) -> list[dict[str, Any]]:
+def lane_rows(
+    settings: Settings, workers: Sequence[RegisteredWorker], lags: Iterable[PartitionLag]
+) -> list[dict[str, Any]]:
     """Every lane by name: the workers that are there, what they do, and how much waits."""
     waiting = totals(lags)
     rows = []

@@ -25,10 +25,10 @@ from streamflow.ids import PartitionId
 from streamflow.kafka.connection import confluent_config
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.groups import engine_group, history_group, ingress_group, mirror_group, positions
-from streamflow.kafka.serving import group_of
 from streamflow.kafka.topic_states import Described, ask, described
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, LOGS, RUNS, UNCLAIMED, lane_topic_name, topic_name
-from streamflow.ops.reading import Reading
+from streamflow.kafka.worker_registry import group_of
+from streamflow.ops.topic_reader import Reading
 from streamflow.ops.waiting import Head, interval_of, waiting
 from streamflow.settings import Settings
 from streamflow.wire.codec import DecodeError, decode_command

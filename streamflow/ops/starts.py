@@ -15,7 +15,7 @@ from streamflow.ids import run_id, start_place
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.unknown_names import unknown_version
 from streamflow.operations.schema import misfit
-from streamflow.ops.requests import new_id
+from streamflow.ops.command_request import new_id
 
 NO_EVENT = ""  # instead of an event's name, for a start that stands for none
 _LONGEST_NAME = 400  # bytes; the engine refuses longer ones

@@ -132,8 +132,8 @@ class Registry:
         except ImportError as error:
             raise OperationError(
                 "extra_missing",
-                f"registry.url is set, but {error.name} cannot be imported. Run: pip install "
-                "'streamflow-kafka[schemas]'",
+                f"registry.url is set, but {error.name} cannot be imported. Install the "
+                "wheel with the extra schemas, as README.md shows under extras.",
                 retryable=False,
             ) from error
         options: dict[str, Any] = {"url": settings.url, "timeout": settings.timeout_s, "max.retries": 0}

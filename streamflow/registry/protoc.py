@@ -73,8 +73,8 @@ def _compiled(
     if importlib.util.find_spec("grpc_tools") is None:
         raise OperationError(
             "extra_missing",
-            "A schema of Protobuf is a text, and grpc_tools, which compiles it, is not installed. Run: pip install "
-            "'streamflow-kafka[schemas]'",
+            "A schema of Protobuf is a text, and grpc_tools, which compiles it, is not installed. Install the "
+            "wheel with the extra schemas, as README.md shows under extras.",
             retryable=False,
         )
     given: dict[str, FileDescriptorProto] = {}

@@ -34,8 +34,8 @@ def payload_writer(schema: BoundSchema) -> PayloadWriter:
     except ImportError as error:
         raise OperationError(
             "extra_missing",
-            f"An event is written with the schema {schema.id}, but {error.name} cannot be imported. Run: pip install "
-            "'streamflow-kafka[schemas]'",
+            f"An event is written with the schema {schema.id}, but {error.name} cannot be imported. Install the "
+            "wheel with the extra schemas, as README.md shows under extras.",
             retryable=False,
         ) from error
     except (*UNREADABLE, AttributeError) as error:

@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from streamflow.errors import OperationError
-from streamflow.kafka.cancellation import is_asked_for
+from streamflow.kafka.cancellation import is_own_cancellation
 from streamflow.kafka.connection import stop_consumer, stop_producer
 from streamflow.runtime.membership import Membership
 
@@ -177,7 +177,7 @@ class ConsumerSession(ConsumerRebalanceListener):
                 async with asyncio.timeout(CLOSE_S / 3):
                     await self.membership.close()
             except (KafkaError, OSError, TimeoutError, asyncio.CancelledError) as error:
-                if is_asked_for(error):
+                if is_own_cancellation(error):
                     raise
                 self.log.warning("close_failed", what="membership", error=repr(error))
         await stop_consumer(self.consumer)
@@ -202,7 +202,7 @@ async def serve_sessions(
         try:
             await session.run(stop)
         except _BROKEN as error:
-            if is_asked_for(error):
+            if is_own_cancellation(error):
                 raise
             backoff = low if session.worked else min(high, backoff * 2)
             interrupted(error, backoff)

@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from streamflow.core.contiguity import Verdict
+from streamflow.core.gap_check import Verdict
 from streamflow.core.metrics import Metrics
 from streamflow.core.outbox import TopicOf, WriterOf
 from streamflow.core.partition import PartitionCore
@@ -29,7 +29,7 @@ from streamflow.engine.effects import PrintLine
 from streamflow.engine.overlay import Store
 from streamflow.engine.trace import identifiers
 from streamflow.errors import EngineFault
-from streamflow.kafka.cancellation import cancel, is_asked_for, set_within
+from streamflow.kafka.cancellation import cancel, is_own_cancellation, set_within
 from streamflow.kafka.topics import COMMANDS, topic_name
 from streamflow.runtime.changelog import Changelog
 from streamflow.runtime.checkpoints import Checkpoints
@@ -200,7 +200,7 @@ class Partition:
         try:
             await work()
         except BaseException as error:
-            if is_asked_for(error):
+            if is_own_cancellation(error):
                 raise
             if self.ready:
                 self.ready = False

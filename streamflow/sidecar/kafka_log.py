@@ -34,13 +34,14 @@ from streamflow.kafka.publication import (
 )
 from streamflow.kafka.reserved_topics import require_users_topic
 from streamflow.kafka.rollback import RolledBack, roll_back
-from streamflow.kafka.serving import Presence, presence
 from streamflow.kafka.topics import COMMANDS, topic_name
+from streamflow.kafka.worker_registry import RegisteredWorker, registered_workers
 from streamflow.operations.plugin import Registration
 from streamflow.ops.approvals import Approvals, OpenApproval
+from streamflow.ops.command_client import CommandClient
+from streamflow.ops.command_request import Answer
 from streamflow.ops.dead_letters import Letter, read_dead_letters, record_of
 from streamflow.ops.definition_approvals import keep
-from streamflow.ops.exchange import Exchange
 from streamflow.ops.fleet import UNANNOUNCED
 from streamflow.ops.history import find_history, partition_of_known_run
 from streamflow.ops.jobs_topic import Jobs, JobsTopic
@@ -51,7 +52,6 @@ from streamflow.ops.promotion import promote, settings_of
 from streamflow.ops.publishing import create_topics, missing_topics, publish_checked
 from streamflow.ops.record_sender import RecordSender
 from streamflow.ops.replay import Replay, replay_letters, settle
-from streamflow.ops.requests import Answer
 from streamflow.ops.restarts import Restarted, restart
 from streamflow.ops.shadow import Pair, read_recorded
 from streamflow.ops.shadow_range import read_range
@@ -80,7 +80,7 @@ class KafkaLog:
     def __init__(self, settings: Settings, history: HistoryReader | None = None) -> None:
         self._settings = settings
         self._histories = RunHistories(settings, history) if history is not None else None
-        self._exchange = Exchange(settings)
+        self._exchange = CommandClient(settings)
         self._commands_id: str | None = None
         self._approvals = Approvals()
         self._tail = Tail(settings)
@@ -244,10 +244,10 @@ class KafkaLog:
     async def lag(self) -> list[PartitionLag]:
         return await asyncio.to_thread(measure_lag, self._settings, await self.definitions())
 
-    async def workers(self) -> tuple[list[Presence], dict[str, tuple[Member, ...]]]:
+    async def workers(self) -> tuple[list[RegisteredWorker], dict[str, tuple[Member, ...]]]:
         groups = {role: group(self._settings) for role, group in UNANNOUNCED.items()}
         members = await members_of(self._settings, list(groups.values()))
-        found = await asyncio.to_thread(presence, self._settings, await self.definitions())
+        found = await asyncio.to_thread(registered_workers, self._settings, await self.definitions())
         return found, {role: members[group] for role, group in groups.items()}
 
     async def create_topics(self, names: Collection[str]) -> None:
@@ -268,7 +268,7 @@ class KafkaLog:
 
     def _operations(self) -> list[dict[str, Any]]:
         published = read_log(self._settings)
-        return described(self._settings, published, presence(self._settings, published))
+        return described(self._settings, published, registered_workers(self._settings, published))
 
     async def close(self) -> None:
         if self._histories is not None:

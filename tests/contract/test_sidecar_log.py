@@ -18,8 +18,8 @@ from streamflow.errors import OperationError, Rejected
 from streamflow.history.reader import HistoryReader
 from streamflow.kafka.publication import publish
 from streamflow.operations.plugin import Registration
+from streamflow.ops.command_request import Answer
 from streamflow.ops.jobs import Job, Target, added
-from streamflow.ops.requests import Answer
 from streamflow.ops.starts import request, started_before
 from streamflow.settings import History, Settings, Topics
 from streamflow.sidecar.job_runner import JobRunner

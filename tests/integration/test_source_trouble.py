@@ -24,7 +24,7 @@ from confluent_kafka.admin import (
 
 from streamflow.engine.commands import AdvanceWatermark, FireTimer
 from streamflow.kafka import admin
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from streamflow.kafka.publication import read_log
 from streamflow.ops.lag import measure_lag, states
 from streamflow.settings import Ingress, Settings

@@ -27,7 +27,7 @@ from streamflow.settings import Engine, Settings
 from streamflow.wire.codec import encode_command
 from tests.conftest import eventually, make_settings
 from tests.integration.forked import Forked
-from tests.proof.reader import DeadLetter, Stranger
+from tests.proof.reader import DeadLetter, IndependentReader
 from tests.proof.world import Worker
 
 __all__ = ["Bench", "Transition", "Worker", "bench", "complaints", "make_bench", "store_of"]
@@ -94,7 +94,7 @@ class Bench:
         self.folder = folder
         self.servers: dict[str, Any] = {"bootstrap.servers": settings.kafka.bootstrap_servers or "", "log_level": 0}
         self.admin = AdminClient(self.servers)
-        self.stranger = Stranger(self.servers["bootstrap.servers"], self.prefix)
+        self.stranger = IndependentReader(self.servers["bootstrap.servers"], self.prefix)
         self.producer = Producer(self.servers | {"enable.idempotence": True, "linger.ms": 1})
         self.workers: list[Worker] = []
         self._tail = Consumer(

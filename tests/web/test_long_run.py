@@ -20,8 +20,9 @@ from tests.web.test_speed import LONG_RUN, steps_of
 
 pytestmark = [pytest.mark.ui, pytest.mark.timeout(300)]
 
-REQUESTS = 9  # about the run: how far it is, its newest transitions, its definition, gantt, why, two lists, and again
-SENT = 60_000  # bytes about a run of few steps; each further step has a line in its definition and its gantt
+REQUESTS = 9  # about the run: how far it is, its newest transitions, its definition, gantt, why, two lists, and others
+SENT = 40_000  # bytes about a run of few steps; each further step has a line in its definition and its gantt
+AGAIN = 3  # times that the same may be asked: a page asks again once its socket is open
 OF_A_STEP = 900
 
 
@@ -32,14 +33,14 @@ def sidecar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemorySidecar]
         yield made
 
 
-def asked(browser: Browser, sidecar: MemorySidecar, run: str, definition: str, ready: str) -> dict[str, int]:
+def asked(browser: Browser, sidecar: MemorySidecar, run: str, definition: str, ready: str) -> dict[str, list[int]]:
     """The requests about a run until `ready` is on its page, with the bytes of each answer."""
-    found: dict[str, int] = {}
+    found: dict[str, list[int]] = {}
 
     def finished(request: Request) -> None:
         path = request.url.removeprefix(f"{sidecar.address}/api/v1")
         if run in path or definition in path:
-            found[path] = found.get(path, 0) + request.sizes()["responseBodySize"]
+            found.setdefault(path, []).append(request.sizes()["responseBodySize"])
 
     with opened(browser, sidecar.address) as visitor:
         visitor.page.on("requestfinished", finished)
@@ -48,12 +49,17 @@ def asked(browser: Browser, sidecar: MemorySidecar, run: str, definition: str, r
     return found
 
 
+def is_bounded(found: dict[str, list[int]], sent: int) -> bool:
+    """Whether few things were asked, few times, and one answer to each is at most so many bytes."""
+    seldom = len(found) <= REQUESTS and all(len(sizes) <= AGAIN for sizes in found.values())
+    return seldom and 0 < sum(max(sizes) for sizes in found.values()) < sent
+
+
 def test_a_run_of_the_most_steps_is_sent_once(browser: Browser, sidecar: MemorySidecar) -> None:
     run = str(sidecar.ask("/runs", {"definition": "wide", "key": "W-1", "input": {}})["run"])
     sidecar.project(run)
     found = asked(browser, sidecar, run, "wide", f"[data-step=s{STEPS - 1}]")
-    assert len(found) <= REQUESTS
-    assert 0 < sum(found.values()) < SENT + OF_A_STEP * STEPS
+    assert is_bounded(found, SENT + OF_A_STEP * STEPS), found
 
 
 def test_a_run_of_20_000_transitions_sends_the_newest(
@@ -71,8 +77,7 @@ def test_a_run_of_20_000_transitions_sends_the_newest(
 
     monkeypatch.setattr(sidecar.log, "history", long)
     found = asked(browser, sidecar, run, "survey", "[data-step=question]")
-    assert len(found) <= REQUESTS
-    assert 0 < sum(found.values()) < SENT
+    assert is_bounded(found, SENT), found
     assert all("limit=100" in path for path in found if "/transitions" in path)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from streamflow.core.contiguity import Verdict
+from streamflow.core.gap_check import Verdict
 from streamflow.core.outbox import GIVE_UP_S
 from streamflow.core.partition import PartitionCore
 from streamflow.core.place import Place

@@ -52,4 +52,4 @@ def test_a_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OperationError) as caught:
         registry_client(Registry(url="http://127.0.0.1:9"))
     assert caught.value.code == "extra_missing"
-    assert "streamflow-kafka[schemas]" in caught.value.message
+    assert "the extra schemas" in caught.value.message

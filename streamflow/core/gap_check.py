@@ -26,7 +26,7 @@ def judge(expected: int, first: int, sought: int | None) -> Verdict:
     return Verdict.HOLE if sought == expected else Verdict.SEEK
 
 
-class Contiguity:
+class GapCheck:
     """One consumer's partitions."""
 
     def __init__(self) -> None:

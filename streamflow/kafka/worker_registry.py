@@ -34,7 +34,7 @@ _GONE_MS = 86_400_000
 _LANE = re.compile(r"[A-Za-z0-9._-]{1,200}")  # it is part of a topic's and of a group's name
 
 
-class Serving(msgspec.Struct, frozen=True):
+class WorkerRegistration(msgspec.Struct, frozen=True):
     """One task worker of one lane: its name, where it runs, since when (ms since the epoch), and its operations with
     their health at that time, `{"name", "ok", "detail", "since_ms"}` each. `client_id` is that of its consumer."""
 
@@ -75,14 +75,14 @@ def announce(
     operations: Sequence[Mapping[str, Any]],
     since_ms: int | None = None,
     draining: bool = False,
-) -> Serving:
-    """Announces that this process does `operations` (see `Serving`) in `lane`, from now on or since `since_ms`, or that
-    it is draining. Blocks for a while.
+) -> WorkerRegistration:
+    """Announces that this process does `operations` (see `WorkerRegistration`) in `lane`, from now on or since
+    `since_ms`, or that it is draining. Blocks for a while.
 
     Raises OperationError."""
     now_ms = time.time_ns() // 1_000_000
     client_id = client_name(settings, client_role(lane, instance))
-    made = Serving(
+    made = WorkerRegistration(
         lane,
         instance,
         client_id,
@@ -113,12 +113,12 @@ def withdraw(settings: Settings, *, lane: str, instance: str) -> None:
     write(settings, lambda log: {_key(lane, instance): None} if f"{lane}/{instance}" in log.serving else {})
 
 
-def announced(log: Snapshot) -> list[Serving]:
+def announced(log: Snapshot) -> list[WorkerRegistration]:
     """All announcements in `log`, by lane and instance. One that cannot be understood is logged and left out."""
     found = []
     for name, value in sorted(log.serving.items()):
         try:
-            one = msgspec.convert(value, Serving)
+            one = msgspec.convert(value, WorkerRegistration)
             if name != f"{one.lane}/{one.instance}" or not _LANE.fullmatch(one.lane):
                 raise ValueError("its key names another worker, or no lane")
             found.append(one)
@@ -128,20 +128,20 @@ def announced(log: Snapshot) -> list[Serving]:
 
 
 @dataclass(frozen=True, slots=True)
-class Presence:
+class RegisteredWorker:
     """An announcement, and whether its worker is a member of its group now."""
 
-    serving: Serving
+    serving: WorkerRegistration
     present: bool
 
 
-def presence(settings: Settings, log: Snapshot) -> list[Presence]:
+def registered_workers(settings: Settings, log: Snapshot) -> list[RegisteredWorker]:
     """All announcements, and which of the workers are there.
 
     Raises OperationError when the broker does not answer."""
     found = announced(log)
     clients = clients_of(settings, sorted({one.lane for one in found}))
-    return [Presence(one, one.client_id in clients[one.lane]) for one in found]
+    return [RegisteredWorker(one, one.client_id in clients[one.lane]) for one in found]
 
 
 def clients_of(settings: Settings, lanes: Iterable[str]) -> dict[str, frozenset[str]]:

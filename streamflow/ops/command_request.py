@@ -22,7 +22,7 @@ from streamflow.kafka.connection import confluent_producer_config
 from streamflow.kafka.refusals import missing_right
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, RUNS, topic_name
 from streamflow.ops.history import explain_refusal, transitions
-from streamflow.ops.reading import Reading
+from streamflow.ops.topic_reader import Reading
 from streamflow.settings import Settings
 from streamflow.wire.codec import encode_command
 from streamflow.wire.dead_letter import ENGINE, facts_of

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamflow.errors import OperationError
-from streamflow.kafka.jars import Distribution
+from streamflow.kafka.embedded.jars import Distribution
 
 _FORMAT_TIMEOUT_S = 120
 

@@ -17,7 +17,7 @@ from streamflow.engine.commands import MESSAGE_CHARS, CompleteAttempt, FailAttem
 from streamflow.engine.tasks import Task
 from streamflow.errors import OperationError
 from streamflow.operations.contract import Attempt, Health, Pending
-from streamflow.runtime.performing import Performer
+from streamflow.runtime.task_executor import TaskExecutor
 from streamflow.settings import Connection, Settings, Tasks
 from streamflow.wire.codec import decode_command
 
@@ -81,12 +81,12 @@ def answer(
     spec: OperationSpec = SPEC,
     settings: Settings | None = None,
 ) -> Any:
-    performer = Performer(
+    executor = TaskExecutor(
         settings or Settings.model_construct(),
         Known(Pay(does, spec)),
         lambda task, for_s: f"https://x/{task.id}/{for_s}",
     )
-    command, value = asyncio.run(performer.perform(task or a_task()))
+    command, value = asyncio.run(executor.perform(task or a_task()))
     assert decode_command(value).id == command.id
     return decode_command(value)
 
@@ -316,10 +316,10 @@ def test_a_number_that_json_does_not_have_is_never_sent_as_null(number: float) -
 
 def test_a_plugin_that_is_registered_anew_is_held_to_its_new_contract() -> None:
     known = Known(Pay(lambda input, attempt: {"receipt": 1}))
-    performer = Performer(Settings.model_construct(), known, lambda task, for_s: "")
-    assert asyncio.run(performer.perform(a_task()))[0].id.endswith("/failed")
+    executor = TaskExecutor(Settings.model_construct(), known, lambda task, for_s: "")
+    assert asyncio.run(executor.perform(a_task()))[0].id.endswith("/failed")
     known.operations["pay"] = Pay(lambda input, attempt: {"receipt": 1}, SPEC.model_copy(update={"output": {}}))
-    assert asyncio.run(performer.perform(a_task()))[0].id.endswith("/completed")
+    assert asyncio.run(executor.perform(a_task()))[0].id.endswith("/completed")
 
 
 def test_a_connection_is_found_by_its_name() -> None:

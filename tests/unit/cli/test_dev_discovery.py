@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streamflow.cli.dev_address import announced, remembered, remembered_for_dev
+from streamflow.cli.dev_discovery import announced, remembered, remembered_for_dev
 from streamflow.cli.session import Session
 from streamflow.settings import Kafka, Settings, Topics
 

@@ -11,7 +11,7 @@ from streamflow_check.commands import RESULTS, Commands
 from streamflow_check.experiment import Experiment
 from streamflow_check.promises import Report
 from streamflow_check.records import Record
-from streamflow_check.told import ASKING, Attempt, Run, address_of
+from streamflow_check.run_history import ASKING, Attempt, Run, address_of
 
 MOMENT_MS = 100
 CHILD = ""  # instead of an operation

@@ -1,4 +1,4 @@
-"""One run as its transitions tell it, folded by the contract of `runs` alone."""
+"""One run, folded from its transitions by the contract of `runs` alone."""
 
 from __future__ import annotations
 

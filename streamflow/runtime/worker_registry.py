@@ -1,4 +1,4 @@
-"""Telling others which operations this task worker does: in the definitions log, from its start to its orderly end. No
+"""Registers which operations this task worker serves: in the definitions log, from its start to its orderly end. No
 work waits for it."""
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from functools import partial
 import structlog
 
 from streamflow.errors import OperationError
-from streamflow.kafka import serving
+from streamflow.kafka import worker_registry
 from streamflow.kafka.refusals import code_of
-from streamflow.operations.capability import capabilities
+from streamflow.operations.health import capabilities
 from streamflow.operations.registry import Registry
 from streamflow.settings import Settings
 
@@ -24,7 +24,7 @@ _AGAIN_S = 60.0
 _WITHDRAW_S = 5.0
 
 
-class Presence:
+class Registrar:
     """What is told of a worker that serves `lanes`."""
 
     def __init__(self, settings: Settings, lanes: Sequence[str], registry: Registry) -> None:
@@ -67,7 +67,7 @@ class Presence:
                 async with self._writing:
                     for lane in self._lanes:
                         told = partial(
-                            serving.announce,
+                            worker_registry.announce,
                             lane=lane,
                             instance=self._instance,
                             operations=operations,
@@ -94,7 +94,7 @@ class Presence:
         try:
             async with asyncio.timeout(_WITHDRAW_S), self._writing:
                 for lane in self._lanes:
-                    await _aside(partial(serving.withdraw, self._settings, lane=lane, instance=self._instance))
+                    await _aside(partial(worker_registry.withdraw, self._settings, lane=lane, instance=self._instance))
         except (OperationError, TimeoutError) as error:
             log.warning(
                 "not_withdrawn",
@@ -105,7 +105,7 @@ class Presence:
 
     @property
     def _instance(self) -> str:
-        return serving.instance_name(self._settings)
+        return worker_registry.instance_name(self._settings)
 
 
 async def _aside(call: Callable[[], object]) -> None:
@@ -132,5 +132,5 @@ async def _aside(call: Callable[[], object]) -> None:
         except RuntimeError:
             return  # the loop has ended meanwhile
 
-    threading.Thread(target=run, name="presence", daemon=True).start()
+    threading.Thread(target=run, name="registrar", daemon=True).start()
     await done

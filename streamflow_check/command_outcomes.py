@@ -1,14 +1,14 @@
-"""Outcomes of commands: each has one, and the partition's own counts say the same."""
+"""Every command has exactly one outcome, and the stored counters agree."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from streamflow_check.chains import Chains
 from streamflow_check.commands import REPEATABLE, REQUESTS, RESULTS, UNREADABLE, Command, Commands
-from streamflow_check.letters import Letters
+from streamflow_check.dead_letters import Letters
 from streamflow_check.promises import Report
+from streamflow_check.transitions import Chains
 
 _UNSEEN = ("Deliver", "ContinueDelivery", "EraseKey", "OpenGeneration")  # what may be applied without a transition
 OUTCOMES = ("applied", "rejected", "duplicate", "dead")

@@ -1,5 +1,4 @@
-"""What operations on stores share: a connection by its name, one client for each, and an extra that is not
-installed."""
+"""Connections of operations: found by name, with one client for each, and the health of what they connect to."""
 
 from __future__ import annotations
 
@@ -95,7 +94,7 @@ def client_module(module: str, extra: str) -> ModuleType:
         raise OperationError("extra_missing", message, retryable=False) from error
 
 
-class Clients(Generic[C]):
+class ClientCache(Generic[C]):
     """One client for each of several keys (such as a connection's name), made when it is first needed. Made again when
     the settings it was made from are others, or after `drop`. Several attempts that need it at once wait for one making
     of it. Of very many, the oldest are closed."""
@@ -134,7 +133,7 @@ class Clients(Generic[C]):
             await self.drop(client)
 
 
-class Condition:
+class ConnectionHealth:
     """How operations on connections of some kinds fare in this worker: whether the client library of each is installed
     (`modules`, by kind), and what went wrong last."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from streamflow.cli import sources
+from streamflow.cli.definition_files import find, in_order, load
 from streamflow.definition.catalog import Catalog, EventSpec
 from streamflow.errors import Rejected
 
@@ -31,11 +31,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def found(folder: Path) -> list[str]:
-    return [str(placed).removeprefix(f"{folder}/") for placed in sources.load(sources.find(folder)[0]).problems]
+    return [str(placed).removeprefix(f"{folder}/") for placed in load(find(folder)[0]).problems]
 
 
 def test_a_folder_holds_a_definition_and_its_catalog(folder: Path) -> None:
-    checked = sources.load(sources.find(folder)[0])
+    checked = load(find(folder)[0])
 
     assert checked.ok
     assert checked.definition is not None
@@ -48,24 +48,24 @@ def test_a_folder_of_folders_holds_many(folder: Path) -> None:
         (folder / name).mkdir()
         (folder / name / "definition.yaml").write_text(DEFINITION)
 
-    assert [source.definition.parent.name for source in sources.find(folder)] == ["a", "b"]
+    assert [source.definition.parent.name for source in find(folder)] == ["a", "b"]
 
 
 @pytest.mark.parametrize("name", ["nowhere", "."])
 def test_a_path_without_a_definition_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(Rejected):
-        sources.find(tmp_path / name)
+        find(tmp_path / name)
 
 
 def test_a_definition_without_a_catalog_takes_the_published_one_or_is_refused(folder: Path) -> None:
     (folder / "catalog.yaml").unlink()
-    source = sources.find(folder)[0]
+    source = find(folder)[0]
 
     with pytest.raises(Rejected) as caught:
-        sources.load(source)
+        load(source)
 
     assert caught.value.code == "catalog_missing"
-    assert sources.load(source, lambda: Catalog(events=[EventSpec(name="parcel.packed", topics=["parcels"])])).ok
+    assert load(source, lambda: Catalog(events=[EventSpec(name="parcel.packed", topics=["parcels"])])).ok
 
 
 def test_a_problem_is_on_its_line(folder: Path) -> None:
@@ -103,7 +103,7 @@ def test_bytes_that_are_no_text_are_refused(folder: Path) -> None:
     (folder / "definition.yaml").write_bytes(b"\xff\xfe\x00")
 
     with pytest.raises(Rejected) as caught:
-        sources.load(sources.find(folder)[0])
+        load(find(folder)[0])
 
     assert caught.value.code == "file_unreadable"
 
@@ -118,11 +118,19 @@ def test_definitions_that_others_start_come_before_these(tmp_path: Path) -> None
     )
     write("b-middle", "{id: x, run: {definition: c-low, version: '1'}}")
     write("c-low", "{id: x, print: {text: run.key}}")
-    found = sources.find(tmp_path)
-    assert [source.definition.parent.name for source in sources.in_order(found)] == ["c-low", "b-middle", "a-top"]
+    found = find(tmp_path)
+    assert [source.definition.parent.name for source in in_order(found)] == [
+        "c-low",
+        "b-middle",
+        "a-top",
+    ]
 
     (tmp_path / "c-low" / "definition.yaml").write_text("name: [")
-    assert {source.definition.parent.name for source in sources.in_order(found)} == {"a-top", "b-middle", "c-low"}
+    assert {source.definition.parent.name for source in in_order(found)} == {
+        "a-top",
+        "b-middle",
+        "c-low",
+    }
 
 
 def test_definitions_that_start_each_other_stay_as_they_are(tmp_path: Path) -> None:
@@ -130,4 +138,7 @@ def test_definitions_that_start_each_other_stay_as_they_are(tmp_path: Path) -> N
         (tmp_path / name).mkdir()
         steps = f"[{{id: x, run: {{definition: {other}, version: '1'}}}}]"
         (tmp_path / name / "definition.yaml").write_text(f"name: {name}\nversion: '1'\ninput: {{}}\nsteps: {steps}\n")
-    assert [source.definition.parent.name for source in sources.in_order(sources.find(tmp_path))] == ["a", "b"]
+    assert [source.definition.parent.name for source in in_order(find(tmp_path))] == [
+        "a",
+        "b",
+    ]

@@ -1,4 +1,4 @@
-"""What a foreign process is given and gives back: the `input` of a definition, and a step that computes its output."""
+"""Inputs and outputs of an imported process: the `input` of a definition, and a step that computes its output."""
 
 from __future__ import annotations
 

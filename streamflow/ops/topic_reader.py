@@ -1,4 +1,4 @@
-"""Reading topics as a stranger does: no group, nothing committed, from an offset to the end as it was, or on and on."""
+"""Reads topics without a consumer group, from an offset to the current end or continuously."""
 
 from __future__ import annotations
 

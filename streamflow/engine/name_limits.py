@@ -1,4 +1,4 @@
-"""What ingress has committed of the users' topics; and how long names may be."""
+"""Rejects ids, keys and names that are too long: they are copied into every transition that they cause."""
 
 from __future__ import annotations
 
@@ -9,24 +9,9 @@ from operator import attrgetter
 from streamflow.engine import commands as c
 from streamflow.engine.builder import DecisionBuilder
 from streamflow.engine.outcome import Refused
-from streamflow.engine.record_keys import mark_key
 from streamflow.engine.trace import Trace
 
 _UTF8_BYTES = 4  # at most, of one character
-
-
-def is_committed(builder: DecisionBuilder, origin: c.Origin) -> bool:
-    """Whether ingress had committed this source record before, so that its deliveries were decided."""
-    committed: int | None = builder.get(mark_key(origin.topic_id, origin.partition))
-    return committed is not None and origin.offset < committed
-
-
-def mark(builder: DecisionBuilder, origin: c.Origin) -> None:
-    """Remember what ingress had committed when it made the command. The command's own record is no part of that:
-    a restarted ingress may match it by definitions that it did not know before."""
-    key = mark_key(origin.topic_id, origin.partition)
-    if origin.committed > (builder.get(key) or 0):
-        builder.put(key, origin.committed)
 
 
 def refuse_long_names(builder: DecisionBuilder, key: str, event: c.Event) -> None:

@@ -20,9 +20,9 @@ from streamflow.engine.commands import Command
 from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.topics import DEAD_LETTERS, RUNS, topic_name
-from streamflow.ops.reading import Reading
-from streamflow.ops.requests import Answer, producer, refusal
-from streamflow.ops.requests import append as append_command
+from streamflow.ops.command_request import Answer, producer, refusal
+from streamflow.ops.command_request import append as append_command
+from streamflow.ops.topic_reader import Reading
 from streamflow.settings import Settings
 from streamflow.wire.transitions import decode_transition
 from streamflow.wire.unreadable import UNREADABLE, Unreadable
@@ -56,7 +56,7 @@ class _Caused(msgspec.Struct):
     cause: str
 
 
-class Exchange:
+class CommandClient:
     """Appends commands and tells their results. May be shared by threads; is idle without requests."""
 
     def __init__(self, settings: Settings) -> None:

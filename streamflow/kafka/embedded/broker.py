@@ -25,9 +25,9 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from streamflow.errors import OperationError
-from streamflow.kafka import watchdog
-from streamflow.kafka.jars import Distribution, Progress, distribution, locked, say
-from streamflow.kafka.node import (
+from streamflow.kafka.embedded import watchdog
+from streamflow.kafka.embedded.jars import Distribution, Progress, distribution, locked, say
+from streamflow.kafka.embedded.node import (
     Ports,
     answers,
     copy_format,

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from streamflow_check.experiment import Experiment
 from streamflow_check.promises import Report
 from streamflow_check.records import Topics
-from streamflow_check.told import Run
+from streamflow_check.run_history import Run
 
 _ANSWER_S = 120
 _PAGE = 1000  # runs of one answer of the history store

@@ -7,8 +7,8 @@ import ipaddress
 import pytest
 
 from streamflow.errors import OperationError
-from streamflow.operations.address import Policy, check_address, check_path, check_url, parse_url
 from streamflow.operations.address_table import SPECIAL, special
+from streamflow.operations.egress_policy import Policy, check_address, check_path, check_url, parse_url
 
 PUBLIC = ("93.184.216.34", "1.1.1.1", "2606:4700:4700::1111", "2a00:1450:4001:830::200e")
 NEVER = (

@@ -47,7 +47,7 @@ class Removed:
     left: tuple[str, ...] = ()
 
 
-class Ground:
+class Environment:
     """The topics and groups under the prefix of `settings`."""
 
     def __init__(self, settings: Settings) -> None:

@@ -1,5 +1,4 @@
-"""What aiokafka leaves out about its connections: noticing that the other end has disappeared silently, and that one
-was closed a moment ago.
+"""Adds TCP keepalive and the handling of closed transports to aiokafka's connections.
 
 **Silence.** A firewall or a NAT that forgets a connection, a host that is cut off: nobody tells the client, and a
 request that is under way is waited for until aiokafka's `request_timeout_ms`, 40 s (measured: an engine and ingress

@@ -1,5 +1,5 @@
-"""From a task to the command that answers it: one attempt at an operation, checked on both sides against the
-operation's contract."""
+"""Executes one attempt of a task and builds its result command. Input and output are checked against the operation's
+contract."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class _Contract(NamedTuple):
     output: Any
 
 
-class Performer:
+class TaskExecutor:
     """Makes attempts. One for all lanes of a worker."""
 
     def __init__(
