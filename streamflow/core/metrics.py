@@ -15,8 +15,8 @@ from streamflow.engine.outcome import Decision
 class Metrics(Protocol):
     """Receives measurements. Nothing of it raises; `decided`, which is called for every command, has to be quick."""
 
-    def count(self, name: str, value: int = 1, **labels: str) -> None:
-        """Add `value` to a counter."""
+    def count(self, name: str, value: float = 1, **labels: str) -> None:
+        """Add `value`, which is not negative, to a counter."""
 
     def gauge(self, name: str, value: float, **labels: str) -> None:
         """Set a gauge."""
@@ -41,7 +41,7 @@ class Metrics(Protocol):
 class NoMetrics:
     """Discards everything."""
 
-    def count(self, name: str, value: int = 1, **labels: str) -> None:
+    def count(self, name: str, value: float = 1, **labels: str) -> None:
         pass
 
     def gauge(self, name: str, value: float, **labels: str) -> None:

@@ -73,7 +73,7 @@ class ProcessMetrics(Collector):
 
     # -- what is reported
 
-    def count(self, name: str, value: int = 1, **labels: str) -> None:
+    def count(self, name: str, value: float = 1, **labels: str) -> None:
         """See `Metrics`."""
         with self._lock:
             cell = self._found.get((name, *labels.items())) or self._cell(name, labels, Kind.COUNTER)

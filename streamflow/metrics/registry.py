@@ -48,6 +48,7 @@ BOUNDS: Mapping[str, int] = {
     "api_key": 200,
     "certificate": 10,
     "code": 100,
+    "currency": 10,
     "definition": 200,
     "event": 200,
     "group": 100,
@@ -55,6 +56,7 @@ BOUNDS: Mapping[str, int] = {
     "lane": 50,
     "label": 50,
     "method": 10,
+    "model": 100,
     "operation": 200,
     "outcome": 50,
     "partition": 1000,
@@ -142,7 +144,7 @@ def _histogram(name: str, help_: str, buckets: tuple[float, ...], *processes: Pr
 
 def _unit(name: str) -> str:
     last = name.rpartition("_")[2]
-    return last if last in ("seconds", "bytes") else ""
+    return last if last in ("seconds", "bytes", "ratio") else ""
 
 
 _E, _I, _T, _H = Process.ENGINE, Process.INGRESS, Process.TASKS, Process.HISTORY
@@ -177,6 +179,12 @@ METRICS: tuple[Metric, ...] = (
     _counter("set_aside", "Commands that could not be decided and became dead letters.", _E, labels="reason"),
     _histogram("timer_lateness_seconds", "Time between when a timer was due and its command.", LATENCY_S, _E),
     _gauge("applied_offset", "Offset in commands of the last decided command.", _E, labels="partition"),
+    _gauge(
+        "hot_key_ratio",
+        "Share, at least, of the most frequent key in the commands of the last whole minute; 0 if under 100 came.",
+        _E,
+        labels="partition",
+    ),
     _gauge("partitions", "Partitions of this worker: open, opening or stopped.", _E, labels="state"),
     _counter("partition_failures", "Partitions that failed and were opened again or stopped.", _E),
     # -- mailboxes
@@ -278,6 +286,25 @@ METRICS: tuple[Metric, ...] = (
         "above the limit the longest that waits, or else the newest.",
         _S,
         labels="reason",
+    ),
+    # -- language models, as far as this process has asked them
+    _counter(
+        "model_tokens",
+        "Tokens of answers: input, cached_input, cache_write, output; estimated if the provider reports none.",
+        _S,
+        labels="model kind",
+    ),
+    _counter(
+        "model_answers",
+        "Answers by how they ended: end, tools, length, calls, refused, failed, cancelled, budget_exhausted.",
+        _S,
+        labels="model outcome",
+    ),
+    _counter(
+        "model_cost",
+        "Cost of answers of models with a price, in whole units of the currency, such as dollars.",
+        _S,
+        labels="model currency",
     ),
     # -- the exporter
     _gauge(

@@ -48,8 +48,8 @@ class Collected:
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.seen: dict[str, list[float]] = {}
 
-    def count(self, name: str, value: int = 1, **labels: str) -> None:
-        self.counts[name, *labels.values()] += value
+    def count(self, name: str, value: float = 1, **labels: str) -> None:
+        self.counts[name, *labels.values()] += int(value)
 
     def gauge(self, name: str, value: float, **labels: str) -> None:
         self.seen.setdefault(name, []).append(value)
