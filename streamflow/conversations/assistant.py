@@ -131,6 +131,12 @@ class Assistant:
                 self._counted[one.turn] += 1
                 meter.restore([_charge(conversation, one)])
 
+    def forget(self, conversation: str) -> None:
+        """Drops what this process has counted for a deleted conversation; persons and days keep it."""
+        if self._meter is not None:
+            for turn in self._meter.forget_conversation(conversation):
+                del self._counted[turn]
+
     def _metered(self, day: str) -> Meter:
         """The meter of this process."""
         if self._meter is None:

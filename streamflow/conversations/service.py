@@ -78,6 +78,7 @@ class Conversations:
         """Deletes a conversation with all its entries. Raises OperationError, and Rejected
         (`conversation_unknown`)."""
         await asyncio.to_thread(self._kafka.write, lambda library, _now_ms: deleted(library, id))
+        self._assistant.forget(id)
 
     async def say(
         self,

@@ -172,12 +172,13 @@ class Meter:
         for key in [key for key in self._spent if key[0] in (Scope.PERSON, Scope.DAY) and key[1] < day]:
             del self._spent[key]
 
-    def forget_conversation(self, conversation: str) -> None:
-        """Drops what was counted for a conversation and its turns; persons and days keep it."""
-        for key in [
-            key for key in self._spent if key[0] in (Scope.TURN, Scope.CONVERSATION) and key[1] == conversation
-        ]:
+    def forget_conversation(self, conversation: str) -> list[str]:
+        """Drops what was counted for a conversation and its turns, and gives the ids of these; persons and days keep
+        it."""
+        found = [key for key in self._spent if key[0] in (Scope.TURN, Scope.CONVERSATION) and key[1] == conversation]
+        for key in found:
             del self._spent[key]
+        return [key[2] for key in found if key[0] == Scope.TURN]
 
     def _count(self, charge: Charge) -> None:
         for scope in Scope:

@@ -15,6 +15,7 @@ from streamflow.history.reader import HistoryReader
 from streamflow.metrics.collector import ProcessMetrics
 from streamflow.metrics.registry import Process
 from streamflow.models.endpoint import Finished, Part, Reported, Request, TextPart
+from streamflow.models.meter import Scope
 from streamflow.models.protocol import StopReason, Usage
 from streamflow.settings import Settings
 from streamflow.sidecar.app import create_app
@@ -115,6 +116,22 @@ def test_what_others_or_this_process_before_it_began_again_were_answered_is_not_
         assert later.counted() == ONE_ANSWER
         assert before.counted() == ONE_ANSWER
         await later.service.close()
+
+    asyncio.run(story())
+
+
+def test_what_a_deleted_conversation_spent_is_forgotten_and_its_day_keeps_it(settings: Settings) -> None:
+    async def story() -> None:
+        one = Sidecar(settings, MemoryLog(settings))
+        id = await one.service.start("ada", title="A talk", text=None, catalog=None)
+        await one.seen(id, await one.say(id), "TurnEnded")
+        meter = one.service._assistant._meter
+        assert meter is not None
+        assert {key[0] for key in meter._spent} == set(Scope)
+        await one.service.delete(id)
+        assert {key[0] for key in meter._spent} == {Scope.PERSON, Scope.DAY}
+        assert not one.service._assistant._counted
+        await one.service.close()
 
     asyncio.run(story())
 
