@@ -93,7 +93,8 @@ class Chains:
         if (transition["definition"], key) != (run.definition, run.key):
             report.broken(
                 "one-chain",
-                f"{where} is of {transition['definition']} and {key!r}, the run before of {run.definition} and {run.key!r}",
+                f"{where} is of {transition['definition']} and {key!r}, "
+                f"the run before of {run.definition} and {run.key!r}",
             )
         if seq != run.seq + 1:
             report.broken("one-chain", f"{where} follows seq {run.seq}")
@@ -136,7 +137,8 @@ class Chains:
         if self._commands.first == 0:
             report.broken(
                 "pinned-version",
-                f"{where} began with {transition['data']['sha'][:12]}, which its cause {transition['cause']} does not name",
+                f"{where} began with {transition['data']['sha'][:12]}, "
+                f"which its cause {transition['cause']} does not name",
             )
 
     def _cause(self, transition: dict[str, Any], kind: str, where: str) -> None:
