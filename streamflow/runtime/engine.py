@@ -96,7 +96,7 @@ class EngineHost:
         topic = self._plans.topic(event)
         return usable_topic(event, topic, own=topic is not None and topics.is_own(self.settings, topic))
 
-    # -- what Faust tells
+    # -- called by Faust
 
     def attach(self, consumer: Any) -> None:
         """The consumer that feeds the agent; known once Faust has started. No partition of a new assignment is released
