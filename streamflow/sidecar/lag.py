@@ -22,7 +22,7 @@ _READ = ("request_invalid", "broker_refused")
 async def lag(
     log: LogOf, state: StateOf, partitions: Annotated[bool, Query(description="a row for each partition")] = False
 ) -> dict[str, Any]:
-    """How far the engine, ingress and task workers are behind, as `streamflow lag` tells it: records, and seconds since
+    """How far the engine, ingress and task workers are behind, as `streamflow lag` shows it: records, and seconds since
     the first of them came, 0 when nothing waits."""
     found = await log.lag()
     return {"rows": [asdict(one) for one in found] if partitions else lag_rows(state.settings, found), "next": None}
