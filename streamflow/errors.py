@@ -2,8 +2,7 @@
 
 `DefinitionError` is the author's, `Rejected` the caller's, `OperationError` the outside world's and `EngineFault` ours.
 Every error carries a stable `code`, and its message says what failed and, in a separate sentence, what to do:
-*expected ... but .... Correct it.* No other module defines a family of its
-own.
+*expected ... but .... Correct it.* No other module defines another family.
 """
 
 from __future__ import annotations

@@ -40,8 +40,8 @@ def authoring(
     accepted, samples, an approval by a second person, publication, and an event that is handled.
 
     The answers of the language model are a recording, replayed by an endpoint on this machine. Everything else is real:
-    Kafka, the sidecar, the checks, the simulator, the engine. Needs Java, and the extra `models`; starts a Kafka of its
-    own in a temporary folder and removes it afterwards. The exit code is 0 if the event was handled."""
+    Kafka, the sidecar, the checks, the simulator, the engine. Needs Java, and the extra `models`; starts its own
+    Kafka in a temporary folder and removes it afterwards. The exit code is 0 if the event was handled."""
     client_module("openai", "models")
     perform(lambda stage: _AuthoringShow(stage, recording()).play(), keep=keep)
 

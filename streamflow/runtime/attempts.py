@@ -265,7 +265,7 @@ class Attempts:
             "attempt_lingers",
             operation=held.task.operation,
             seconds=LINGER_S,
-            consequence="it was cancelled and goes on all the same",
+            consequence="it was cancelled and continues all the same",
             **held.facts(),
         )
         self._vacate(held)

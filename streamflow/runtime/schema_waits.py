@@ -93,7 +93,7 @@ class SchemaWaits:
             reason=error.message,
             sources=sorted(f"{tp.topic}/{tp.partition}" for tp in self._waiting),
             again_in_s=again_in_s,
-            consequence="they are read on when it answers; nothing is dropped, and other sources go on",
+            consequence="they are read on when it answers; nothing is dropped, and other sources continue",
         )
 
 

@@ -106,7 +106,7 @@ async def serve_lane(lane: Lane, stop: asyncio.Event) -> None:
             error=str(error) or repr(error),
             again_in_s=again_in_s,
             running=lane.attempts.running,
-            consequence="attempts go on, and their answers wait for the next connection",
+            consequence="attempts continue, and their answers wait for the next connection",
         )
 
     try:

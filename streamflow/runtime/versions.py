@@ -99,7 +99,7 @@ class PublishedVersions:
                         "publication_open",
                         position=position,
                         end=end,
-                        consequence="matching goes on with what is committed",
+                        consequence="matching continues with what is committed",
                     )
                 else:
                     log.warning(

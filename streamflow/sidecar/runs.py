@@ -99,7 +99,7 @@ class StartRequest(_Body):
 
 
 class Asked(BaseModel):
-    """A command that is appended. `GET /runs/{run}?wait={command}` tells its result."""
+    """A command that is appended. `GET /runs/{run}?wait={command}` returns its result."""
 
     command: str
     run: str
