@@ -27,8 +27,9 @@ class Metrics(Protocol):
     def decided(self, decision: Decision, seconds: float) -> None:
         """Count one command: its outcome, what its transitions say of runs and steps, and the time that it took."""
 
-    def forget(self, **labels: str) -> None:
-        """Drop the gauges that have all of these labels: what they measured is not here any more."""
+    def forget(self, name: str | None = None, /, **labels: str) -> None:
+        """Drop the gauges that have all of these labels: what they measured is not here any more. With a name, only
+        those of that metric."""
 
     def together(self) -> AbstractContextManager[None]:
         """A context in which the measurements of this thread belong together: a scrape has all of them or none."""
@@ -52,7 +53,7 @@ class NoMetrics:
     def decided(self, decision: Decision, seconds: float) -> None:
         pass
 
-    def forget(self, **labels: str) -> None:
+    def forget(self, name: str | None = None, /, **labels: str) -> None:
         pass
 
     def together(self) -> AbstractContextManager[None]:

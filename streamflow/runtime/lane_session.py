@@ -51,6 +51,7 @@ class LaneSession(ConsumerSession):
             settings.tasks.instance_id,
             lane.config.session_timeout_s,
             log.bind(lane=lane.name),
+            metrics=lane.metrics,
             consumer_options={
                 # others wait while our attempts end
                 "rebalance_timeout_ms": max(int(lane.config.session_timeout_s * 1000), drain_ms + 10_000),

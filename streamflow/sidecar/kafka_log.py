@@ -42,10 +42,11 @@ from streamflow.ops.command_client import CommandClient
 from streamflow.ops.command_request import Answer
 from streamflow.ops.dead_letters import Letter, read_dead_letters, record_of
 from streamflow.ops.definition_approvals import keep
-from streamflow.ops.fleet import UNANNOUNCED
+from streamflow.ops.fleet import unannounced
 from streamflow.ops.history import find_history, partition_of_known_run
 from streamflow.ops.jobs_topic import Jobs, JobsTopic
-from streamflow.ops.lag import PartitionLag, measure_lag
+from streamflow.ops.lag import measure_lag
+from streamflow.ops.lag_rows import MeasuredLag, Rates
 from streamflow.ops.operations import described
 from streamflow.ops.produce import Outgoing
 from streamflow.ops.promotion import promote, settings_of
@@ -90,6 +91,9 @@ class KafkaLog:
         self._sending = asyncio.Lock()
         self._sender: RecordSender | None = None
         self._definitions: tuple[Snapshot | None, float] = None, 0.0
+        self._measuring = asyncio.Lock()
+        self._rates = Rates()
+        self._lag: tuple[MeasuredLag | None, float] = None, 0.0
         self._changed = 0.0  # when this process last published or retired; what was read before is not given any more
 
     async def ask(self, command: Command, *, key: str = "") -> Future[Answer]:
@@ -241,11 +245,19 @@ class KafkaLog:
         ends = [Settlement(letter=one.id, state="dropped", why=why) for one in letters]
         return {one.letter for one in await asyncio.to_thread(lambda: list(settle(self._settings, ends)))}
 
-    async def lag(self) -> list[PartitionLag]:
-        return await asyncio.to_thread(measure_lag, self._settings, await self.definitions())
+    async def lag(self) -> MeasuredLag:
+        asked = time.monotonic()
+        async with self._measuring:
+            measured, at = self._lag
+            if measured is None or at < asked:  # else it was measured while this waited
+                at = time.monotonic()
+                found = await asyncio.to_thread(measure_lag, self._settings, await self.definitions())
+                measured = MeasuredLag(partitions=found, drains=self._rates.drains(found, at))
+                self._lag = measured, at
+            return measured
 
     async def workers(self) -> tuple[list[RegisteredWorker], dict[str, tuple[Member, ...]]]:
-        groups = {role: group(self._settings) for role, group in UNANNOUNCED.items()}
+        groups = unannounced(self._settings)
         members = await members_of(self._settings, list(groups.values()))
         found = await asyncio.to_thread(registered_workers, self._settings, await self.definitions())
         return found, {role: members[group] for role, group in groups.items()}

@@ -32,7 +32,8 @@ from streamflow.definition.plan import Plan
 from streamflow.definition.syntax import parse_catalog, parse_definition
 from streamflow.engine import commands as c
 from streamflow.engine.builder import Limits
-from streamflow.engine.trace import Sampling, command_place
+from streamflow.engine.trace import Sampling
+from streamflow.ids import command_place
 from streamflow.metrics.collector import ProcessMetrics
 from streamflow.metrics.registry import Process
 from streamflow.runtime.decision_spans import DecisionSpans

@@ -20,7 +20,7 @@ from rocksdict import Options, Rdict
 from streamflow.definition.content import canonical, event_names
 from streamflow.definition.syntax import parse_catalog, parse_definition
 from streamflow.engine import commands as c
-from streamflow.ids import partition_of, partition_of_run, run_id, start_place
+from streamflow.ids import command_place, partition_of, partition_of_run, run_id
 from streamflow.kafka import admin
 from streamflow.kafka.publication import publish
 from streamflow.settings import Engine, Settings
@@ -209,7 +209,7 @@ class Bench:
 
     def run_of(self, start: c.Deliver | c.StartRun, offset: int) -> str:
         """The id of the run that a start command at this offset starts."""
-        place = start_place(self.commands_id, partition_of(start.key, self.partitions), offset)
+        place = command_place(self.commands_id, partition_of(start.key, self.partitions), offset)
         return run_id("main", start.definition, start.key, place)
 
     @cached_property

@@ -61,7 +61,7 @@ class Collected:
         self.counts["commands", decision.outcome, decision.reason] += 1
         self.seen.setdefault("decision_seconds", []).append(seconds)
 
-    def forget(self, **labels: str) -> None: ...
+    def forget(self, name: str | None = None, /, **labels: str) -> None: ...
 
     def together(self) -> AbstractContextManager[None]:
         return nullcontext()

@@ -14,8 +14,8 @@ from streamflow.kafka.connection import client_name
 from streamflow.kafka.members import Member, member_of, release, telling
 from streamflow.kafka.revisions import client_id
 from streamflow.kafka.worker_registry import RegisteredWorker, WorkerRegistration
-from streamflow.ops.fleet import worker_rows
-from streamflow.settings import Engine, Settings
+from streamflow.ops.fleet import unannounced, worker_rows
+from streamflow.settings import Engine, Mirror, Settings
 
 
 def test_a_worker_tells_who_it_is() -> None:
@@ -37,6 +37,16 @@ def test_a_client_that_tells_less_is_a_member_too(client: str) -> None:
 def test_no_instance_id_is_taken_for_another_fact(instance: str) -> None:
     found = member_of(client_name(Settings(), telling("ingress", instance)))
     assert (found.pid, found.revisions) == (os.getpid(), ())
+
+
+def test_workers_of_every_role_are_looked_for() -> None:
+    assert unannounced(Settings(mirror=Mirror(topics=["runs"]))) == {
+        "engine": "streamflow.engine",
+        "ingress": "streamflow.ingress",
+        "history": "streamflow.history",
+        "mirror": "streamflow.mirror",
+    }
+    assert "mirror" not in unannounced(Settings())  # a right to its group is granted where something is mirrored
 
 
 def test_rows_tell_of_every_worker() -> None:
