@@ -1,4 +1,4 @@
-"""What the command line, the API and the history store tell of the runs, against the fold of `runs`."""
+"""What the command line, the API and the history store report of the runs, against the fold of `runs`."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def judge(topics: Topics, experiment: Experiment, facts: Mapping[str, Fact], ent
         for run, history in histories.items():
             _compare("cli-agrees", f"runs show {run}", lambda run=run: ask("runs", "show", run), history, report)  # type: ignore[misc]
             if experiment.history:
-                told = lambda run=run: ask("history", "show", run)  # noqa: E731
-                _compare("history-agrees", f"history show {run}", told, history, report)
+                shown = lambda run=run: ask("history", "show", run)  # noqa: E731
+                _compare("history-agrees", f"history show {run}", shown, history, report)
     if experiment.api:
         for run, history in histories.items():
             url = experiment.api.format(run=run)
@@ -63,30 +63,30 @@ def judge(topics: Topics, experiment: Experiment, facts: Mapping[str, Fact], ent
 def _list(ask: Callable[..., Any], facts: Mapping[str, Fact], report: Report) -> None:
     try:
         answer = ask("runs", "list", "--limit", str(max(1, len(facts))))
-        told = {run["run"]: run for run in answer["runs"]}
+        listed = {run["run"]: run for run in answer["runs"]}
     except (OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError) as error:
         report.broken("cli-agrees", f"runs list: expected runs as JSON but {error}")
         return
     report.looked("cli-agrees", len(facts))
-    for run in sorted({*told, *facts}):
+    for run in sorted({*listed, *facts}):
         known = facts[run]._asdict() if run in facts else {}
         known.pop("partition", None)
-        found = {name: told[run].get(name) for name in Fact._fields if name != "partition"} if run in told else {}
+        found = {name: listed[run].get(name) for name in Fact._fields if name != "partition"} if run in listed else {}
         if found != known:
-            report.broken("cli-agrees", f"runs list tells of {run} {found or 'nothing'}, runs {known or 'nothing'}")
+            report.broken("cli-agrees", f"runs list returns {run} as {found or 'nothing'}, runs {known or 'nothing'}")
 
 
 def _find(ask: Callable[..., Any], facts: Mapping[str, Fact], report: Report) -> None:
     """Each run is in the history store once, as `runs` leaves it, and no other is."""
-    told: dict[str, dict[str, Any]] = {}
+    listed: dict[str, dict[str, Any]] = {}
     cursor: list[str] = []
     try:
         while True:
             answer = ask("history", "find", "--limit", str(_PAGE), *cursor)
             for run in answer["runs"]:
-                if run["run"] in told:
-                    report.broken("history-agrees", f"history find tells of {run['run']} twice")
-                told[run["run"]] = run
+                if run["run"] in listed:
+                    report.broken("history-agrees", f"history find returns {run['run']} twice")
+                listed[run["run"]] = run
             if answer["next"] is None:
                 break
             cursor = ["--cursor", answer["next"]]
@@ -94,15 +94,15 @@ def _find(ask: Callable[..., Any], facts: Mapping[str, Fact], report: Report) ->
         report.broken("history-agrees", f"history find: expected runs as JSON but {error}")
         return
     report.looked("history-agrees", len(facts))
-    for run in sorted({*told, *facts}):
+    for run in sorted({*listed, *facts}):
         known = facts[run]._asdict() if run in facts else {}
         known.pop("partition", None)
-        found = {name: told[run].get(name) for name in Fact._fields if name != "partition"} if run in told else {}
-        if found and found["status"] == "open" and told[run].get("parked_step"):
+        found = {name: listed[run].get(name) for name in Fact._fields if name != "partition"} if run in listed else {}
+        if found and found["status"] == "open" and listed[run].get("parked_step"):
             found["status"] = "parked"
         if found != known:
             report.broken(
-                "history-agrees", f"history find tells of {run} {found or 'nothing'}, runs {known or 'nothing'}"
+                "history-agrees", f"history find returns {run} as {found or 'nothing'}, runs {known or 'nothing'}"
             )
 
 
@@ -127,9 +127,10 @@ def _compare(promise: str, what: str, ask: Callable[[], Any], history: list[dict
     report.looked(promise)
     try:
         answer = ask()
-        told = answer if isinstance(answer, list) else answer["rows" if "rows" in answer else "transitions"]
+        transitions = answer if isinstance(answer, list) else answer["rows" if "rows" in answer else "transitions"]
         short = [
-            {name: transition.get(name) for name in ("type", "seq", "at_ms", "cause", "step")} for transition in told
+            {name: transition.get(name) for name in ("type", "seq", "at_ms", "cause", "step")}
+            for transition in transitions
         ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, subprocess.SubprocessError) as error:
         report.broken(promise, f"{what}: expected transitions as JSON but {error}")
@@ -139,17 +140,18 @@ def _compare(promise: str, what: str, ask: Callable[[], Any], history: list[dict
             (n for n, (one, other) in enumerate(zip(short, history, strict=False)) if one != other),
             min(len(short), len(history)),
         )
-        report.broken(promise, f"{what} tells {short[place : place + 1]} where runs has {history[place : place + 1]}")
+        report.broken(promise, f"{what} returns {short[place : place + 1]} where runs has {history[place : place + 1]}")
 
 
 def _history(topics: Topics, run: str, partition: int) -> list[dict[str, Any]]:
     found: dict[int, dict[str, Any]] = {}
     for record in topics.records(f"{topics.prefix}runs", partition):
-        told = record.json()
-        if isinstance(told, dict) and told.get("run") == run:
+        transition = record.json()
+        if isinstance(transition, dict) and transition.get("run") == run:
             kind = record.header("ce_type").removeprefix("streamflow.")
             found.setdefault(
-                told["seq"], {"type": kind} | {name: told.get(name) for name in ("seq", "at_ms", "cause", "step")}
+                transition["seq"],
+                {"type": kind} | {name: transition.get(name) for name in ("seq", "at_ms", "cause", "step")},
             )
     return [found[seq] for seq in sorted(found)]
 

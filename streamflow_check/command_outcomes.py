@@ -24,7 +24,7 @@ class Account:
         self._applied: int = own.get("applied", -1)
         self._partition = partition
         self._letters = {offset: letter for (number, offset), letter in letters.engine.items() if number == partition}
-        self.refused: list[str] = []  # starts of child runs: their parents must have been told
+        self.refused: list[str] = []  # starts of child runs: their parents must have been notified
         self.unseen = 0  # what may have been applied without a transition: kept events, and Continues of deliveries
 
     def outcomes(self, report: Report) -> None:
@@ -54,7 +54,7 @@ class Account:
                 what = f"{first.kind or 'an unreadable record'} {id_} at {self._partition}@{first.offset}"
                 report.broken(
                     "one-outcome",
-                    f"{what} was decided, but nothing tells of it: no transition, no dead letter, no earlier copy",
+                    f"{what} was decided, but nothing records it: no transition, no dead letter, no earlier copy",
                 )
 
     def _seen(self, command: Command) -> bool:
@@ -106,14 +106,16 @@ class Account:
 
     def _dead(self, dead: int, rejected: int, where: str, report: Report) -> None:
         ids = {copy.offset: id_ for id_, copies in self._commands for copy in copies if copy.offset in self._letters}
-        told = refused = 0
+        letters = refused = 0
         for offset, letter in self._letters.items():
             if offset <= self._applied and letter.reason == "rejected":
                 refused += 1
             # otherwise a part of it: some run took the event
             elif offset <= self._applied and ids.get(offset) not in self._chains.caused:
-                told += 1
-        report.hold("counts-add-up", dead == told, f"{where}: counts {dead} dead letters, dead-letters holds {told}")
+                letters += 1
+        report.hold(
+            "counts-add-up", dead == letters, f"{where}: counts {dead} dead letters, dead-letters holds {letters}"
+        )
         report.hold(
             "counts-add-up",
             rejected >= refused,

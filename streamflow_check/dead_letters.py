@@ -30,25 +30,25 @@ class Letters:
 
     def take(self, record: Record, commands: str) -> None:
         self.count += 1
-        told = {
+        headers = {
             name.removeprefix(_PREFIX): value.decode(errors="replace")
             for name, value in record.headers
             if name.startswith(_PREFIX) and value is not None
         }
-        stage, topic = told.get("stage", ""), told.get("topic", "")
+        stage, topic = headers.get("stage", ""), headers.get("topic", "")
         try:
-            place = int(told.get("partition", -1)), int(told.get("offset", -1))
+            place = int(headers.get("partition", -1)), int(headers.get("offset", -1))
         except ValueError:
             return  # none of Streamflow's
         if stage == "emit":
-            self.emitted.add(told.get("id", ""))
+            self.emitted.add(headers.get("id", ""))
         elif topic == commands:
-            letter = Letter(told.get("reason", ""), told.get("command", ""), record.value, "truncated" in told)
+            letter = Letter(headers.get("reason", ""), headers.get("command", ""), record.value, "truncated" in headers)
             known = self.engine.get(place)
             if known is None or known.reason == "rejected":  # a dead letter says more than the answer to a request
                 self.engine[place] = letter
         elif stage == "ingress":
-            self.ingress.add((topic, told.get("topic_id", ""), *place))
+            self.ingress.add((topic, headers.get("topic_id", ""), *place))
 
 
 def read(records: Iterable[Record], commands: str) -> Letters:

@@ -77,9 +77,9 @@ class Attempt(NamedTuple):
     number: int
 
 
-def address_of(told: Mapping[str, Any]) -> str:
+def address_of(transition: Mapping[str, Any]) -> str:
     """The address of the step that a transition is about; empty if it is about the run."""
-    scope, step = told.get("scope"), told.get("step") or ""
+    scope, step = transition.get("scope"), transition.get("step") or ""
     return f"{scope}.{step}" if scope else step
 
 
@@ -126,10 +126,10 @@ class Run:
         self.succeeded: set[tuple[str, int | None]] = set()
         self.prints: list[int] = []  # of each transition; 0 for one that is missing
 
-    def take(self, kind: str, told: Mapping[str, Any]) -> None:
+    def take(self, kind: str, transition: Mapping[str, Any]) -> None:
         """The next transition."""
-        data, step, at_ms = told.get("data") or {}, address_of(told), told["at_ms"]
-        self.seq, self.last_ms = told["seq"], at_ms
+        data, step, at_ms = transition.get("data") or {}, address_of(transition), transition["at_ms"]
+        self.seq, self.last_ms = transition["seq"], at_ms
         if kind == "RunStarted":
             self.sha, self.revision, self.trigger = (
                 data.get("sha", ""),

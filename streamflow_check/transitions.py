@@ -28,12 +28,12 @@ class Watched:
         self.answered: Counter[str] = Counter()  # wanted commands: records with an outcome that can be seen
         self.started: dict[tuple[str, str], set[str]] = defaultdict(set)  # (definition, event id) -> runs
         self.taken: dict[tuple[str, str], set[str]] = defaultdict(set)
-        self.emitted: dict[str, dict[str, str]] = defaultdict(dict)  # event -> its ids -> where it was told
+        self.emitted: dict[str, dict[str, str]] = defaultdict(dict)  # event -> its ids -> where it was recorded
         self.operations = experiment.operations
-        self.done: dict[str, str] = {}  # idempotency key -> where it was told, of calls that the ledger sees
+        self.done: dict[str, str] = {}  # idempotency key -> where it was recorded, of calls that the ledger sees
         self.asked: set[str] = set()  # idempotency keys
         self.late_ms = array("q")  # of each transition that a timer caused
-        self.moments: set[int] = set()  # the tenths of a second in which something was told
+        self.moments: set[int] = set()  # the tenths of a second in which a transition was written
         self.due_ms = array("q")  # armed timers of open runs
         self.time_ms = 0  # the latest time of a partition
         self.owed: dict[str, str] = {}  # commands that must be there for child runs, and why
@@ -61,17 +61,17 @@ class Chains:
 
     def take(self, record: Record) -> None:
         """The next record of `runs`."""
-        report, told = self._report, record.json()
+        report, transition = self._report, record.json()
         self.records += 1
         self._watched.moments.add(record.at_ms // MOMENT_MS)
         try:
-            run_id, seq, key = told["run"], told["seq"], told["key"]
+            run_id, seq, key = transition["run"], transition["seq"], transition["key"]
             kind = record.header("ce_type").removeprefix("streamflow.")
-            self._take(record, told, run_id, seq, key, kind)
+            self._take(record, transition, run_id, seq, key, kind)
         except (TypeError, KeyError, IndexError) as error:
             report.broken("one-chain", f"{record.place} is no transition: {error!r}")
 
-    def _take(self, record: Record, told: dict[str, Any], run_id: str, seq: int, key: str, kind: str) -> None:
+    def _take(self, record: Record, transition: dict[str, Any], run_id: str, seq: int, key: str, kind: str) -> None:
         report = self._report
         run = self.runs.get(run_id)
         if run is not None and 0 < seq <= len(run.prints) and run.prints[seq - 1]:
@@ -80,7 +80,7 @@ class Chains:
         report.looked("one-chain")
         where = f"{run_id}/{seq} ({kind}) at {record.place}"
         if run is None:
-            run = self.runs[run_id] = Run(run_id, told["definition"], told["version"], key)
+            run = self.runs[run_id] = Run(run_id, transition["definition"], transition["version"], key)
             if seq != 1 and self.first > 0:
                 run.seq, run.prints, run.partial = seq - 1, [0] * (seq - 1), True
                 report.note("one-chain", "the beginnings of some runs are no longer kept")
@@ -90,10 +90,11 @@ class Chains:
             or not kind
         ):
             report.broken("one-chain", f"{where} is labelled {record.header('ce_id')!r} with key {record.key!r}")
-        if (told["definition"], key) != (run.definition, run.key):
+        if (transition["definition"], key) != (run.definition, run.key):
             report.broken(
                 "one-chain",
-                f"{where} is of {told['definition']} and {key!r}, the run before of {run.definition} and {run.key!r}",
+                f"{where} is of {transition['definition']} and {key!r}, "
+                f"the run before of {run.definition} and {run.key!r}",
             )
         if seq != run.seq + 1:
             report.broken("one-chain", f"{where} follows seq {run.seq}")
@@ -101,13 +102,13 @@ class Chains:
             report.broken("one-chain", f"{where} follows {run.ended}, the end")
         if (kind == "RunStarted") != (seq == 1):
             report.broken("one-chain", f"{where}: a run begins with RunStarted, and only once")
-        self._version(run, told, kind, where)
-        self._cause(told, kind, where)
-        self._events(run, told, kind, where)
-        self._attempts(run, told, kind, where)
+        self._version(run, transition, kind, where)
+        self._cause(transition, kind, where)
+        self._events(run, transition, kind, where)
+        self._attempts(run, transition, kind, where)
         run.prints += [0] * (seq - 1 - len(run.prints))
         run.prints.append(record.print())
-        run.take(kind, told)
+        run.take(kind, transition)
 
     def _copy(self, record: Record, run: Run, seq: int) -> None:
         self.copies += 1
@@ -118,29 +119,30 @@ class Chains:
                 f"{run.run}/{seq} at {record.place} differs from its first copy: {(record.value or b'')[:300]!r}",
             )
 
-    def _version(self, run: Run, told: dict[str, Any], kind: str, where: str) -> None:
+    def _version(self, run: Run, transition: dict[str, Any], kind: str, where: str) -> None:
         report = self._report
         report.looked("pinned-version")
-        if told["version"] != run.version:
+        if transition["version"] != run.version:
             report.broken(
-                "pinned-version", f"{where} is of version {told['version']}, the run began with {run.version}"
+                "pinned-version", f"{where} is of version {transition['version']}, the run began with {run.version}"
             )
         if kind != "RunStarted":
             return
-        for start in self._commands.of(told["cause"]):
+        for start in self._commands.of(transition["cause"]):
             if start.kind in ("StartRun", "Deliver") and (start.sha, start.revision) == (
-                told["data"]["sha"],
-                told["data"]["revision"],
+                transition["data"]["sha"],
+                transition["data"]["revision"],
             ):
                 return
         if self._commands.first == 0:
             report.broken(
                 "pinned-version",
-                f"{where} began with {told['data']['sha'][:12]}, which its cause {told['cause']} does not name",
+                f"{where} began with {transition['data']['sha'][:12]}, "
+                f"which its cause {transition['cause']} does not name",
             )
 
-    def _cause(self, told: dict[str, Any], kind: str, where: str) -> None:
-        report, cause, at_ms = self._report, told["cause"], told["at_ms"]
+    def _cause(self, transition: dict[str, Any], kind: str, where: str) -> None:
+        report, cause, at_ms = self._report, transition["cause"], transition["at_ms"]
         causes = self._commands.of(cause)
         if not causes:
             if self._commands.first == 0:
@@ -163,8 +165,8 @@ class Chains:
             if late_ms < 0 or all(command.now_ms < command.due_ms for command in causes):
                 report.broken("timers-on-time", f"{where} is {-late_ms} ms before its time")
 
-    def _events(self, run: Run, told: dict[str, Any], kind: str, where: str) -> None:
-        data = told["data"]
+    def _events(self, run: Run, transition: dict[str, Any], kind: str, where: str) -> None:
+        data = transition["data"]
         if kind in ("RunStarted", "WaitSatisfied"):
             event, offset = data["event"], data.get("offset", 0)
             self.known.add(hash((run.definition, run.key, event["id"])))
@@ -173,7 +175,7 @@ class Chains:
                 taken[run.definition, event["id"]].add(run.run)
             (self.starts if kind == "RunStarted" else self.claims).add(offset)
             if not data.get("is_copy"):
-                self.originals.setdefault(offset, []).append((told["at_ms"], where))
+                self.originals.setdefault(offset, []).append((transition["at_ms"], where))
             if kind == "WaitSatisfied":
                 self._report.looked("once-consumed")
                 identity = (event["name"], event.get("source", ""), event["id"])
@@ -183,12 +185,12 @@ class Chains:
         elif kind == "EventEmitted":
             self._watched.emitted[data["event"]][data["id"]] = where
 
-    def _attempts(self, run: Run, told: dict[str, Any], kind: str, where: str) -> None:
-        report, data = self._report, told["data"]
+    def _attempts(self, run: Run, transition: dict[str, Any], kind: str, where: str) -> None:
+        report, data = self._report, transition["data"]
         if kind not in ASKING and kind not in ("AttemptSucceeded", "AttemptFailed", "AttemptSuspended"):
             return
-        step, item = address_of(told), data.get("item")
-        attempt = Attempt(step, item, told.get("attempt") or 0)
+        step, item = address_of(transition), data.get("item")
+        attempt = Attempt(step, item, transition.get("attempt") or 0)
         key = f"{run.run}/{step}" if item is None else f"{run.run}/{step}/{item}"
         if kind in ASKING:
             report.looked("one-result")
@@ -207,7 +209,8 @@ class Chains:
         if kind == "AttemptSuspended":
             return
         by_result = (
-            any(command.kind in RESULTS for command in self._commands.of(told["cause"])) or self._commands.first > 0
+            any(command.kind in RESULTS for command in self._commands.of(transition["cause"]))
+            or self._commands.first > 0
         )
         if by_result or kind == "AttemptSucceeded":
             if attempt in run.results:
@@ -215,7 +218,7 @@ class Chains:
                     "one-result",
                     f"{where} is the second accepted result of attempt {attempt.number}, after {run.results[attempt]}",
                 )
-            run.results[attempt] = f"{kind} (seq {told['seq']})"
+            run.results[attempt] = f"{kind} (seq {transition['seq']})"
         if kind == "AttemptSucceeded":
             if (step, item) in run.succeeded:
                 report.broken("one-result", f"{where} succeeds a second time")

@@ -35,7 +35,7 @@ CatalogFile = Annotated[
 ]
 
 
-def tell(session: Session, found: list[Checked]) -> None:
+def show_checked(session: Session, found: list[Checked]) -> None:
     """Answers with what was found."""
     facts, lines = [], []
     for checked in found:

@@ -33,7 +33,7 @@ def contradicting(found: list[Checked]) -> list[Checked]:
 
 def contradicting_published(found: list[Checked], log: Snapshot, *, change: bool) -> list[Checked]:
     """`found`, each with what its events say otherwise than the newest versions of other definitions that are
-    published: an error when they tell, identify or place an event in another way, unless that is asked for (`change`);
+    published: an error when they match, identify or place an event in another way, unless that is asked for (`change`);
     else a warning."""
     together = {each.definition.name for each in found if each.definition is not None}
     answer = []

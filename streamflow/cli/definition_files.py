@@ -85,7 +85,7 @@ def in_order(found: list[Source]) -> list[Source]:
         try:
             definition = read_definition(source.definition)
         except DefinitionError:
-            continue  # `load` tells of it
+            continue  # `load` reports it
         named[definition.name, definition.version] = place
         started[place] = child_names(definition)
     for place in range(len(found)):

@@ -18,7 +18,7 @@ from streamflow.cli import (
     definitions_simulate,
     output,
 )
-from streamflow.cli.checking import CatalogFile, Paths, checked_all, tell
+from streamflow.cli.checking import CatalogFile, Paths, checked_all, show_checked
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, Session, session_of
 from streamflow.definition.catalog import Catalog
@@ -54,7 +54,7 @@ def check(ctx: typer.Context, paths: Paths, catalog: CatalogFile = None) -> None
     neither in the catalog nor installed."""
     session = session_of(ctx)
     found = checked_all(session.known, paths, catalog, CatalogResolver(lambda: log_if_there(session)))
-    tell(session, found)
+    show_checked(session, found)
     if not all(each.ok for each in found):
         raise typer.Exit(EXIT_AUTHOR)
 

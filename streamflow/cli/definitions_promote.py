@@ -34,9 +34,9 @@ def promote(
     session = session_of(ctx)
     reference = f"{name}@{version}"
 
-    def account(target: Settings, told: dict[str, Any]) -> None:
-        audited(session.settings, "definition.promote", reference, after=told | {"to": to})
-        audited(target, "definition.publish", reference, after=told)
+    def account(target: Settings, publication: dict[str, Any]) -> None:
+        audited(session.settings, "definition.promote", reference, after=publication | {"to": to})
+        audited(target, "definition.publish", reference, after=publication)
 
     done = promote_version(
         session.settings,
@@ -64,8 +64,8 @@ def rollback(
     """Starts new runs on an earlier version again; open runs keep their version."""
     session = session_of(ctx)
     target, before = target_of(read_log(session.settings), name, to)
-    told = {"current": target}
-    audited(session.settings, "definition.rollback", name, before={"current": before}, after=told)
+    after = {"current": target}
+    audited(session.settings, "definition.rollback", name, before={"current": before}, after=after)
     done = roll_back(session.settings, name=name, version=target)
     text = f"runs of {name} start on {done.version} " + (
         "already" if done.already else f"now; they started on {done.before or 'no version'}"

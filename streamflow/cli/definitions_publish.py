@@ -12,7 +12,7 @@ from streamflow.cli import definition_files, output, places
 from streamflow.cli.actor import user_name
 from streamflow.cli.approval_files import approval_in
 from streamflow.cli.bindings import bound
-from streamflow.cli.checking import CatalogFile, Paths, checked_all, tell
+from streamflow.cli.checking import CatalogFile, Paths, checked_all, show_checked
 from streamflow.cli.contradictions import contradicting_published
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, session_of
@@ -61,7 +61,7 @@ def publish(
     found = checked_all(settings, paths, catalog, around, published=around.events)
     found = contradicting_published(found, around.log, change=change_events)
     if not all(each.ok for each in found):
-        tell(session, found)
+        show_checked(session, found)
         raise typer.Exit(EXIT_AUTHOR)
     environment = around.log.environment
     if approval is not None and len(found) != 1:

@@ -65,7 +65,7 @@ def simulate(
     milliseconds."""
     found = [simulated(source, only) for path in paths for source in _with_scenarios(path, catalog)]
     session_of(ctx).show(
-        [_facts(each) for each in found], "\n\n".join(_told(each, histories=histories) for each in found)
+        [_facts(each) for each in found], "\n\n".join(_results(each, histories=histories) for each in found)
     )
     if not all(each.ok for each in found):
         raise typer.Exit(EXIT_AUTHOR)
@@ -100,7 +100,7 @@ def _with_scenarios(path: Path, catalog: Path | None) -> list[definition_files.S
     """The definitions at `path`; of a folder of folders those with scenarios. Raises Rejected when there is none."""
     found = definition_files.find(path, catalog)
     named = [source for source in found if (source.definition.parent / definition_files.SCENARIOS).is_file()]
-    return named or found[:1]  # whose missing file is told
+    return named or found[:1]  # whose missing file is reported
 
 
 def _children(source: definition_files.Source, around: CatalogResolver) -> list[tuple[Definition, Catalog]]:
@@ -149,7 +149,7 @@ def _facts(each: Simulated) -> dict[str, Any]:
     }
 
 
-def _told(each: Simulated, *, histories: bool) -> str:
+def _results(each: Simulated, *, histories: bool) -> str:
     failed = sum(not one.ok for one in each.performance.played)
     width = max(len(one.name) for one in each.performance.played)
     count = f"{len(each.performance.played)} scenario{'s' if len(each.performance.played) > 1 else ''}"

@@ -25,7 +25,7 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     prefix: str  # of the topics
     environment: str  # its name
-    bootstrap_servers: str | None = None  # None: a Kafka of its own, which ended with it
+    bootstrap_servers: str | None = None  # None: its own Kafka, which ended with it
     own: bool  # whether the Kafka is its own
     pid: int | None = None  # of the `dev`, while it runs
 
@@ -90,7 +90,7 @@ def remembered(settings: Settings) -> Remembered | None:
 
 def remembered_for_dev(given: Settings) -> Settings:
     """The settings of a new `dev`: as `given`, and where nobody set another prefix or environment those of the last one
-    on the same Kafka. Without an address a Kafka of its own is meant, never a remembered one."""
+    on the same Kafka. Without an address its own Kafka is meant, never a remembered one."""
     kept = remembered(given)
     if kept is None or kept.own != (given.kafka.bootstrap_servers is None):
         return given
@@ -123,22 +123,22 @@ class SidecarPlace:
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._port}"
 
     def environment(self) -> dict[str, str]:
-        """What its processes are told, beyond the settings that are given."""
-        told = {"STREAMFLOW_SIDECAR__PORT": str(self._port)}
+        """The environment of its processes, beyond the settings that are given."""
+        variables = {"STREAMFLOW_SIDECAR__PORT": str(self._port)}
         if self._settings.tasks.callback_url is None:
-            told["STREAMFLOW_TASKS__CALLBACK_URL"] = self.url
+            variables["STREAMFLOW_TASKS__CALLBACK_URL"] = self.url
         if self._settings.tasks.callback_secret is None:
-            told["STREAMFLOW_TASKS__CALLBACK_SECRET"] = f"file:{self._key('callback').absolute()}"
+            variables["STREAMFLOW_TASKS__CALLBACK_SECRET"] = f"file:{self._key('callback').absolute()}"
         if self._settings.access.signing_key is None:
-            told["STREAMFLOW_ACCESS__SIGNING_KEY"] = f"file:{self._key('access').absolute()}"
-        return told
+            variables["STREAMFLOW_ACCESS__SIGNING_KEY"] = f"file:{self._key('access').absolute()}"
+        return variables
 
     def _key(self, name: str) -> Path:
         return _kept(self._settings.broker_dir / f"{name}.key", lambda: secrets.token_hex(32))
 
 
 def approval_key(settings: Settings) -> dict[str, str]:
-    """What the processes of a `dev` are told of approvals, so that a draft can be approved without any setting: they
+    """What the processes of a `dev` are given for approvals, so that a draft can be approved without any setting: they
     are signed with a key of this folder. Nothing where the settings name a key, or require approvals."""
     if settings.approvals.signing_key is not None or settings.approvals.required:
         return {}

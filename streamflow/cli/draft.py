@@ -69,7 +69,7 @@ def apply_(
     if write:
         path.write_text(revision.draft.text, encoding="utf-8")
     answer = revision.facts() | {"text": revision.draft.text, "written": str(path) if write else None}
-    session.show(answer, revision.draft.text.rstrip("\n") if as_text else _told(revision, path, write=write))
+    session.show(answer, revision.draft.text.rstrip("\n") if as_text else _summary(revision, path, write=write))
 
 
 @app.command(
@@ -191,7 +191,7 @@ def _applied(session: Session, draft: Draft, given: Any, file: Path | None, base
     return found
 
 
-def _told(revision: Revision, path: Path, *, write: bool) -> str:
+def _summary(revision: Revision, path: Path, *, write: bool) -> str:
     places = Lines(revision.draft.text)
     placed = [str(Placed(path, *places.of(one.pointer), one)) for one in revision.new_problems]
     left = len(revision.problems) - len(placed)

@@ -1,4 +1,4 @@
-"""`streamflow drill`: injects faults, on the user's Kafka or on one of its own, and checks every promise."""
+"""`streamflow drill`: injects faults, on the user's Kafka or on its own one, and checks every promise."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def drill(
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="keep topics, groups, logs and state")] = False,
 ) -> None:
-    """Injects faults and checks that every promise holds: about a minute, on --bootstrap or on a Kafka of its own.
-    Creates topics and groups under a prefix of its own, starts workers and load, injects faults only into these (and
+    """Injects faults and checks that every promise holds: about a minute, on --bootstrap or on its own Kafka.
+    Creates topics and groups under a separate prefix, starts workers and load, injects faults only into these (and
     into its own broker, if it has one), and removes everything afterwards, also after Ctrl-C. The exit code is 0 if
     every promise was kept, and 1 if not."""
     session = session_of(ctx)
@@ -76,7 +76,7 @@ def drill(
         show.say(f"  {injection}")
     with show:
         verdict = _played(given, plan, prefix, session_s, show, keep=keep)
-    _tell(session, verdict)
+    _show_verdict(session, verdict)
     if not verdict.ok:
         raise typer.Exit(1)
 
@@ -90,11 +90,11 @@ def _played(given: Settings, plan: Plan, prefix: str, session_s: float, show: Li
             broker = stack.enter_context(EmbeddedBroker(folder / "broker", progress=show.say))
             given = with_bootstrap(given, broker.bootstrap_servers)
 
-        def tell(board: Board) -> None:
+        def update(board: Board) -> None:
             show.update(_line(board))
 
         settings = settings_for(given, prefix, folder, session_s)
-        one = Drill(settings, plan, session_s, broker, folder, tell, show.say)
+        one = Drill(settings, plan, session_s, broker, folder, update, show.say)
         verdict: Verdict | None = None
         try:
             verdict = one.run()
@@ -135,7 +135,7 @@ def _folder(show: LiveLine, *, keep: bool) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _tell(session: Session, verdict: Verdict) -> None:
+def _show_verdict(session: Session, verdict: Verdict) -> None:
     if session.json:
         output.say_json(verdict.as_json())
     else:

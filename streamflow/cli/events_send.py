@@ -169,7 +169,7 @@ def _common_key_path(catalog: Catalog, topic: str) -> str | None:
 
 
 def _looked_at(records: Iterator[Outgoing], warnings: Callable[[Outgoing], Iterator[str]]) -> Iterator[Outgoing]:
-    """The same records; the `warnings` of the first one are told before it is sent."""
+    """The same records; the `warnings` of the first one are printed before it is sent."""
     for number, record in enumerate(records):
         if number == 0:
             for warning in warnings(record):

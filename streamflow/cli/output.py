@@ -64,7 +64,7 @@ def warn(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """A line to stderr about what is going on."""
+    """A line to stderr about what happens."""
     err().print(f"[dim]{escape(visible_lines(text))}[/]")
 
 

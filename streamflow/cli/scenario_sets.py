@@ -30,7 +30,7 @@ class ScenarioSet:
     catalog: Catalog
     children: Sequence[tuple[Definition, Catalog]]  # that it starts, each after those that it starts itself
     scenarios: Sequence[Scenario]
-    answers: Mapping[str, list[Answer]]  # of operations, where a scenario has none of its own
+    answers: Mapping[str, list[Answer]]  # of operations, where a scenario has none
 
 
 def published(log: Snapshot, name: str, file: Path | None = None, only: str | None = None) -> ScenarioSet:

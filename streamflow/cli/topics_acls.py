@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.table import Table
 
 from streamflow.cli import output
-from streamflow.cli.checking import checked_all, tell
+from streamflow.cli.checking import checked_all, show_checked
 from streamflow.cli.session import EXIT_AUTHOR, Session
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.content import emitted_names, received_events
@@ -120,7 +120,7 @@ def _of_files(session: Session, paths: Sequence[Path]) -> UsersTopics:
     around = CatalogResolver(lambda: read_log(session.settings), whole=False)
     found = checked_all(session.known, list(paths), None, around)
     if not all(each.ok for each in found):
-        tell(session, found)
+        show_checked(session, found)
         raise SystemExit(EXIT_AUTHOR)
     return _union(
         (each.definition, each.catalog) for each in found if each.definition is not None and each.catalog is not None

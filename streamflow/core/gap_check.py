@@ -33,7 +33,7 @@ class GapCheck:
         self._sought: dict[int, int] = {}
 
     def sought(self, partition: int, offset: int) -> None:
-        """The consumer was told to continue at `offset`."""
+        """The consumer was asked to continue at `offset`."""
         self._sought[partition] = offset
 
     def judge(self, partition: int, expected: int, first: int, *, current: bool) -> Verdict:

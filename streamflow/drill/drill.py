@@ -67,7 +67,7 @@ class Board:
     elapsed_s: float = 0.0
 
 
-Tell = Callable[[Board], None]
+Show = Callable[[Board], None]
 Say = Callable[[str], None]
 
 
@@ -82,7 +82,7 @@ class Drill:
         session_s: float,
         broker: EmbeddedBroker | None,
         folder: Path,
-        tell: Tell,
+        show: Show,
         say: Say,
     ) -> None:
         self.settings, self.plan, self.session_s, self.broker = settings, plan, session_s, broker
@@ -91,7 +91,7 @@ class Drill:
         self._ledger = Ledger(plan.seed)
         self._sender = Sender(settings, plan.seed, plan.rate)
         self._watcher: Watcher | None = None
-        self._board, self._tell, self._say = Board(), tell, say
+        self._board, self._show, self._say = Board(), show, say
         self._began = self._work_began = time.monotonic()
         self._troubles: list[str] = []
         self._engines = 0
@@ -272,7 +272,7 @@ class Drill:
             )
             board.standstill_s = watcher.quiet_s() if board.phase == "working" else 0.0
             board.longest_s = max(board.longest_s, board.standstill_s)
-        self._tell(board)
+        self._show(board)
 
     def _until(self, reached: Callable[[], bool], what: str, every_s: float = _TICK_S) -> bool:
         """Waits for as long as anything moves; False, and a trouble, when nothing does."""

@@ -89,7 +89,7 @@ class Environment:
         return Removed(gone, groups, (*left, *failed))
 
     def _remove_topics(self) -> tuple[int, list[str]]:
-        """Also those that were made a moment ago, and which a broker may not tell of yet; returns when none is told of
+        """Also those that were made a moment ago, and which a broker may not list yet; returns when none is listed
         any more."""
         names = {
             *self._topics(),

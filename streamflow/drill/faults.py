@@ -133,7 +133,7 @@ _ROLES = ("engine", "ingress", "tasks")
 FAULTS: dict[str, Fault] = {
     "kill": Fault("kill -9 of a worker, started again on its disk", _ROLES, (0.2, 1.0), _kill, extra_s=_START_S),
     "stop": Fault(
-        "SIGSTOP of a worker past its session, so that it goes on as a zombie",
+        "SIGSTOP of a worker past its session, so that it continues as a zombie",
         _ROLES,
         (0.7, 1.5),
         _stop,

@@ -57,18 +57,18 @@ class Verdict:
 
     def as_json(self) -> dict[str, Any]:
         """Everything, for programs."""
-        told = self.report.as_json()
+        checked = self.report.as_json()
         return {
             "ok": self.ok,
             "seed": self.seed,
             "prefix": self.prefix,
-            "promises": told["promises"],
+            "promises": checked["promises"],
             "faults": [one.facts() for one in self.struck],
             "session_timeout_s": self.session_s,
             "standstill_undisturbed_s": round(self.undisturbed_s, 2),
             "troubles": self.troubles,
             "ended_by_themselves": self.fell,
-            "facts": self.facts | told["facts"],
+            "facts": self.facts | checked["facts"],
             "removed": asdict(self.removed) if self.removed is not None else None,
         }
 
@@ -80,9 +80,9 @@ class Verdict:
             for name, codes in self.fell.items()
         ]
         lines += [f"trouble: {text}" for text in self.troubles]
-        told = ", ".join(f"{count} {name}" for name, count in self.facts.items())
+        facts = ", ".join(f"{count} {name}" for name, count in self.facts.items())
         words = "All promises were kept." if self.ok else "NOT EVERYTHING WAS KEPT."
-        return "\n".join([*lines, "", f"{words} {told}; seed {self.seed}"])
+        return "\n".join([*lines, "", f"{words} {facts}; seed {self.seed}"])
 
 
 def _standstills(verdict: Verdict) -> Sequence[str]:

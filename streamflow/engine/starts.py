@@ -115,7 +115,7 @@ def plan_of_start(builder: DecisionBuilder, contents: Contents, start: c.Definit
 
 
 def answer_parent(parent: c.Parent, cause: str, code: str, message: str) -> AppendCommand:
-    """Tell the parent of a run that its start was refused."""
+    """Notify the parent of a run that its start was refused."""
     failed = c.FailAttempt(
         id=f"{cause}/refused",
         run=parent.run,

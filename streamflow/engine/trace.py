@@ -1,6 +1,6 @@
 """Trace context: the place of something in a trace (W3C Trace Context, level 1), as commands, tasks and state carry it.
 
-The id of a span is a hash of its trace and of what the span is for, never drawn. So a decision that is made again
+The id of a span is a hash of its trace and of what the span is for, never drawn. So a decision that is repeated
 passes on the same ids (law identical-replay), and a span that is exported twice is known as one. Nothing here makes
 spans: hosts do, from what a decision passes on (docs/design.md#metrics-and-tracing).
 """
@@ -29,7 +29,7 @@ class Trace(Struct, frozen=True, gc=False, omit_defaults=True):
 
     parent: str  # W3C traceparent: `00-<trace id>-<span id>-<flags>`
     state: str = ""  # W3C tracestate, passed on as it came
-    recorded: bool = False  # whether each hop makes a span of its own; if not, the parent is passed on as it came
+    recorded: bool = False  # whether each hop makes its own span; if not, the parent is passed on as it came
 
     @property
     def trace_id(self) -> str:

@@ -68,14 +68,12 @@ def _steps(
     for index, item in enumerate(items):
         written = _called(item)
         if written is None:
-            report.refused(
-                f"/steps/{index}", "expected a step with an `id` or a `name`.", "Give the step an id of its own."
-            )
+            report.refused(f"/steps/{index}", "expected a step with an `id` or a `name`.", "Give the step its own id.")
         elif written in spoken:
             report.refused(
                 f"/steps/{index}/id",
                 f"another step is already called `{written[:60]}`.",
-                "Give each step an id of its own.",
+                "Give each step its own id.",
             )
         else:
             id_ = step_id(written, taken)

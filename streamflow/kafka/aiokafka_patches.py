@@ -1,6 +1,6 @@
 """Adds TCP keepalive and the handling of closed transports to aiokafka's connections.
 
-**Silence.** A firewall or a NAT that forgets a connection, a host that is cut off: nobody tells the client, and a
+**Silence.** A firewall or a NAT that forgets a connection, a host that is cut off: the client is not notified, and a
 request that is under way is waited for until aiokafka's `request_timeout_ms`, 40 s (measured: an engine and ingress
 stood still for 39 s after their interface was down for 2 s). Shorter timeouts of requests would also end what only
 takes long, a join of a group or a batch during a broker's restart. So the kernel is asked to watch: it probes what is
@@ -10,7 +10,7 @@ that stands still but whose host lives still acknowledges.
 **Closed.** asyncio's own transports ignore what is written after the end; uvloop's raise RuntimeError, which aiokafka
 does not take for a lost connection (seen: a task worker that ended when its broker was killed).
 
-**Refused.** A client that a broker does not let in is told "unable to bootstrap", and why only in a line of aiokafka's
+**Refused.** A client that a broker does not let in gets "unable to bootstrap", and why only in a line of aiokafka's
 own log. The reason is logged here with its code, for every client and every attempt, a few times a minute.
 """
 
@@ -32,9 +32,9 @@ from streamflow.settings import Kafka
 _log = structlog.get_logger(__name__)
 
 SILENT_S = 10
-_TOLD_S = 15.0  # between two lines about the same refusal
+_LOG_EVERY_S = 15.0  # between two lines about the same refusal
 _of_process = Kafka()
-_told: dict[tuple[str, str], float] = {}
+_logged_s: dict[tuple[str, str], float] = {}
 _OPTIONS = {
     "TCP_KEEPIDLE": SILENT_S // 2,
     "TCP_KEEPINTVL": 1,
@@ -73,7 +73,7 @@ class _OAuth(conn.OAuthAuthenticator):  # type: ignore[misc]
 
 class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]
     """aiokafka's connection; writing to one that was closed a moment ago is a KafkaConnectionError in every event
-    loop, and a broker that refuses this client is told of in the log."""
+    loop, and a broker that refuses this client is reported in the log."""
 
     async def connect(self) -> Any:
         try:
@@ -81,7 +81,7 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]
         except (KafkaError, OSError, OperationError) as error:
             place = f"{self._host}:{self._port}"
             if (refused := refusal(error, _of_process, place)) is not None:
-                self.tell(refused, place)
+                self.log_refusal(refused, place)
             raise
 
     @property
@@ -89,11 +89,11 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]
         """Whether a broker has answered here, if only about the versions of its protocol."""
         return bool(self._versions)
 
-    def tell(self, refused: OperationError, place: str) -> None:
+    def log_refusal(self, refused: OperationError, place: str) -> None:
         """Takes notice that the broker at `place` does not let this client in."""
-        now, before = time.monotonic(), _told.get((refused.code, place))
-        if before is None or now - before > _TOLD_S:
-            _told[refused.code, place] = now
+        now, before = time.monotonic(), _logged_s.get((refused.code, place))
+        if before is None or now - before > _LOG_EVERY_S:
+            _logged_s[refused.code, place] = now
             _log.error("broker_refuses_client", code=refused.code, broker=place, error=refused.message)
 
     def authenticator_oauth(self) -> Any:
@@ -121,7 +121,7 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]
 
 def install(kafka: Kafka) -> None:
     """From now on all connections of aiokafka in this process are such. It has no setting for it, and makes them
-    itself. `kafka` are the settings that the process has, for what is told about refusals."""
+    itself. `kafka` are the settings that the process has, for what is logged about refusals."""
     global _of_process
     _of_process = kafka
     conn.AIOKafkaProtocol = WatchedProtocol

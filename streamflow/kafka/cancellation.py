@@ -19,7 +19,7 @@ def is_own_cancellation(error: BaseException) -> bool:
 
 async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel `tasks` and return when all have ended, however they did. One cancellation may not be enough:
-    `asyncio.wait_for` loses one that comes together with what it waits for, and its task goes on."""
+    `asyncio.wait_for` loses one that comes together with what it waits for, and its task continues."""
     asked = set(tasks)
     while left := {task for task in asked if not task.done()}:
         for task in left:

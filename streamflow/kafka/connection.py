@@ -2,7 +2,7 @@
 (`aiokafka_config`).
 
 Secrets are references and are resolved when a client is made: `tls`, `oauth`. Client ids are
-`streamflow-<environment>-<role>`, so that a broker's logs, metrics and quotas tell environments apart.
+`streamflow-<environment>-<role>`, so that a broker's logs, metrics and quotas distinguish environments.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def client_name(settings: Settings, role: str) -> str:
 
 
 def log_client_error(error: KafkaError) -> None:
-    """librdkafka's view of the connection, logged: a wrong password is told here and nowhere else."""
+    """librdkafka's view of the connection, logged: a wrong password is reported here and nowhere else."""
     if (code := client_refusal(error)) is not None:
         _log.error("broker_refuses_client", code=code, error=error.str())
     else:
@@ -190,7 +190,7 @@ class FetchWait:
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
-    """Stops `consumer`, by force if it does not end within some seconds. Raises nothing of its own.
+    """Stops `consumer`, by force if it does not end within some seconds. Raises no error itself.
 
     aiokafka's `stop` cancels its tasks and waits for them, so while a broker is away it raises CancelledError at
     its caller, and leaves its connections open."""

@@ -65,7 +65,7 @@ def release() -> str:
 
 
 def telling(role: str, instance: str | None = None, revisions: Sequence[str] = ()) -> str:
-    """What a worker gives to `aiokafka_config` or `confluent_config` as its role, so that its client id tells these
+    """What a worker gives to `aiokafka_config` or `confluent_config` as its role, so that its client id holds these
     facts."""
     facts = {
         "instance": instance or "",
@@ -79,7 +79,7 @@ def telling(role: str, instance: str | None = None, revisions: Sequence[str] = (
 
 
 def member_of(client_id: str, address: str = "", partitions: int = 0) -> Member:
-    """What a client id tells."""
+    """What a client id holds."""
     words = client_id.split(";")[1:]
     facts = dict(word.split("=", 1) for word in words if "=" in word)
     return Member(

@@ -1,9 +1,9 @@
 """Who does which operations, and since when: each task worker announces itself in the definitions log and withdraws
 when it stops.
 
-A worker that was killed could not withdraw. Its announcement stays, and is told from the others by its consumer group,
-which has no member with its client id any more; the announcements of those long gone are deleted by the next worker
-that announces itself.
+A worker that was killed could not withdraw. Its announcement stays, and is distinguished from the others by its
+consumer group, which has no member with its client id any more; the announcements of those long gone are deleted by the
+next worker that announces itself.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class WorkerRegistration(msgspec.Struct, frozen=True):
     """The release that it runs; empty before releases said so."""
 
     draining: bool = False
-    """It has been told to stop, starts nothing, and lets running attempts end."""
+    """It has been asked to stop, starts nothing, and lets running attempts end."""
 
 
 def group_of(settings: Settings, lane: str) -> str:
@@ -58,7 +58,7 @@ def group_of(settings: Settings, lane: str) -> str:
 
 
 def client_role(lane: str, instance: str) -> str:
-    """The role that a task worker gives to `aiokafka_config`, so that its client id tells which worker it is."""
+    """The role that a task worker gives to `aiokafka_config`, so that its client id says which worker it is."""
     return f"tasks-{lane}-{instance}"
 
 

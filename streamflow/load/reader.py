@@ -1,4 +1,4 @@
-"""The reader of `runs` in a load run: notes in a tally every run that begins and ends, in a thread of its own."""
+"""The reader of `runs` in a load run: notes in a tally every run that begins and ends, in its own thread."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Buckets:
             return S3Bucket(name, connection, password, bucket)
 
         if connection.kind == "s3":
-            # The client resolves the name again, as nothing else can be told it: this is as near as can be.
+            # The client resolves the name again, and nothing else can be passed to it: this is as near as can be.
             with contextlib.suppress(OSError):  # it says that better itself
                 await dialled_addresses(name, urlsplit(connection.url), 443)
         return await self._clients.get(f"{name}/{bucket}", (connection, password), make), bucket, connection

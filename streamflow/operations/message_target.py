@@ -107,7 +107,7 @@ def _refused(name: str, why: str, remedy: str) -> OperationError:
 
 
 class Sender:
-    """Sends messages, several at the same time, each in a thread of its own. Belongs to one event loop."""
+    """Sends messages, several at the same time, each in its own thread. Belongs to one event loop."""
 
     def __init__(self, settings: Notifications) -> None:
         self._settings = settings

@@ -306,7 +306,7 @@ async def _make_stream(server: Server, name: str, connection: Connection, input:
         )
     except APIError as error:
         if error.err_code == _SUBJECTS_OVERLAP:
-            return  # somebody has made another stream for it meanwhile
+            return  # another client has made another stream for it meanwhile
         raise
 
 

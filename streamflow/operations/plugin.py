@@ -38,7 +38,7 @@ from streamflow.wire.unreadable import UNREADABLE
 
 _log = structlog.get_logger(__name__)
 
-# What a worker says of a plugin that it could not reach or understand; a plugin declares only errors of its own.
+# What a worker says of a plugin that it could not reach or understand; a plugin declares only its own errors.
 CODES = frozenset(
     {
         *(
@@ -248,7 +248,7 @@ class PluginOperation:
             try:
                 await self._send("DELETE", body, secret, attempt, _CANCEL_S)
             except OperationError:
-                pass  # it is told what it can be told; its result would be refused anyway
+                pass  # the plugin is notified where it can be; its result would be refused anyway
 
         task = asyncio.get_running_loop().create_task(cancel(), name=f"cancel {attempt.id}")
         self._cancels.add(task)

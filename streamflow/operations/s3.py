@@ -94,7 +94,7 @@ class S3Bucket:
         try:
             return _found(await obstore.get_async(self._store, key, options={"head": True}))
         except FileNotFoundError:
-            return None  # an answer to HEAD has no body that would tell a missing bucket
+            return None  # an answer to HEAD has no body that would name a missing bucket
         except Exception as error:
             raise self._error(error, key) from error
 

@@ -1,7 +1,7 @@
-"""Approvals that wait for people, as `runs` tells of them, and what a person decides.
+"""Approvals that wait for people, as `runs` has them, and what a person decides.
 
-Who somebody is, is not known here: `by` and `groups` are what the caller says. Anyone who may append to `commands` may
-decide anything.
+The identity of a person is not known here: `by` and `groups` are what the caller says. Anyone who may append to
+`commands` may decide anything.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class OpenApproval:
 
 
 class Approvals:
-    """The approvals that are open, oldest first. `read` goes on where the last one ended; may be shared by threads."""
+    """The approvals that are open, oldest first. `read` continues where the last one ended; may be shared by
+    threads."""
 
     def __init__(self) -> None:
         self._open: dict[tuple[str, str], OpenApproval] = {}

@@ -29,7 +29,9 @@ from streamflow.wire.unreadable import UNREADABLE, Unreadable
 
 _log = structlog.get_logger(__name__)
 
-_LINGER_S = 20.0  # how long the reader goes on after the last question: opening it again takes some tenths of a second
+_LINGER_S = (
+    20.0  # how long the reader continues after the last question: opening it again takes some tenths of a second
+)
 _REMEMBERED = 10_000  # answers kept for those who come back for them
 UNANSWERED = (
     "expected an answer of the engine but there is none yet; the command stays in commands (is an engine "
@@ -57,7 +59,7 @@ class _Caused(msgspec.Struct):
 
 
 class CommandClient:
-    """Appends commands and tells their results. May be shared by threads; is idle without requests."""
+    """Appends commands and returns their results. May be shared by threads; is idle without requests."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -153,7 +155,10 @@ class CommandClient:
                         )
         except OperationError as error:
             _log.warning(
-                "answers_unreadable", code=error.code, error=error.message, consequence="whoever waits is told so"
+                "answers_unreadable",
+                code=error.code,
+                error=error.message,
+                consequence="waiting requests get this error",
             )
             with self._lock:
                 self._reader = None

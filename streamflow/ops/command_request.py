@@ -67,8 +67,8 @@ def ask(settings: Settings, command: Command, *, key: str, partition: int, timeo
                 named, place, rejected = refusal(settings, letter)
                 if named == command.id or place == (str(partition), str(offset)):
                     raise explain_refusal(settings, getattr(command, "run", ""), rejected)
-            told = transitions(runs.follow(_SETTLE_S), unreadable)
-            heard = [transition for transition in told if transition.cause == command.id]
+            arrived = transitions(runs.follow(_SETTLE_S), unreadable)
+            heard = [transition for transition in arrived if transition.cause == command.id]
             found += heard
             if found and not heard:
                 return Answer(command.id, tuple({t.seq: t for t in found}.values()))

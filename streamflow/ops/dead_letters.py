@@ -56,8 +56,8 @@ class Letter:
 
     def described(self) -> dict[str, Any]:
         """As JSON would have it."""
-        told = {} if self.settlement is None else {"why": self.settlement.why}
-        return {"letter": self.number, "at_ms": self.at_ms, "status": self.state, **told, **self.facts}
+        settled = {} if self.settlement is None else {"why": self.settlement.why}
+        return {"letter": self.number, "at_ms": self.at_ms, "status": self.state, **settled, **self.facts}
 
 
 def unmatched(letters: Sequence[Letter], *, reason: str | None, topic: str | None) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Runs as the topic `runs` tells them: transitions without copies, and what they say about a run, without asking any
+"""Runs as the topic `runs` has them: transitions without copies, and what they say about a run, without asking any
 worker."""
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def transitions(records: Iterable[Record], unreadable: Unreadable | None = None)
 
 
 def read_runs(settings: Settings, *, key: str | None = None, progress: Progress | None = None) -> Runs:
-    """All runs that the topic tells of, or those in the partition of `key`."""
+    """All runs that the topic has, or those in the partition of `key`."""
     runs = Runs()
     with open_runs(settings, key=key) as reading:
         for transition in transitions(reading.to_end(progress), runs.unreadable):

@@ -32,20 +32,20 @@ class RepeatFilter(logging.Filter):
         super().__init__()
         self._loggers = loggers
         self._clock = clock
-        self._told: dict[str, tuple[float, int]] = {}  # by text: when it passed, and how often it did not since
+        self._passed: dict[str, tuple[float, int]] = {}  # by text: when it passed, and how often it did not since
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line passes; its text is changed if it stands for others."""
         if not record.name.startswith(self._loggers):
             return True
         text, now = record.getMessage(), self._clock()
-        at, more = self._told.get(text, (now - _EVERY_S, 0))
+        at, more = self._passed.get(text, (now - _EVERY_S, 0))
         if now - at < _EVERY_S:
-            self._told[text] = at, more + 1
+            self._passed[text] = at, more + 1
             return False
-        if len(self._told) >= _KNOWN:
-            self._told.clear()
-        self._told[text] = now, 0
+        if len(self._passed) >= _KNOWN:
+            self._passed.clear()
+        self._passed[text] = now, 0
         if more:
             record.msg, record.args = f"{text} (and {more} times since the last one)", None
         return True

@@ -56,7 +56,7 @@ def topics_of_both(log: Snapshot, pair: Pair) -> set[str]:
 
 
 def _bound(log: Snapshot, pair: Pair, handed: Catalog) -> Pair:
-    """The pair with the topics of its events: a published content has none of its own. Those that are `handed` in come
+    """The pair with the topics of its events: a published content has none. Those that are `handed` in come
     before those of the environment."""
     definition, catalog = pair
     events = []

@@ -1,4 +1,4 @@
-"""A definition that somebody hands in as text or data, with a catalog or for the published events: read and checked."""
+"""A definition that a caller hands in as text or data, with a catalog or for the published events: read and checked."""
 
 from __future__ import annotations
 

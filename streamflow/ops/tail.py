@@ -72,7 +72,9 @@ class Tail:
                         for listener in list(self._listeners.values()):
                             listener(transition)
         except OperationError as error:
-            _log.warning("tail_unreadable", code=error.code, error=error.message, consequence="listeners are told so")
+            _log.warning(
+                "tail_unreadable", code=error.code, error=error.message, consequence="listeners get this error"
+            )
             ended = error
         finally:
             with self._lock:

@@ -49,7 +49,7 @@ class Reading:
         self._follows_growth = partitions is None
         self._group = reader_group(settings)
         self.at_end: set[int] = set()  # partitions whose end was reached at least once
-        self.at: dict[int, int] = {}  # the offset that `follow` goes on with, by partition
+        self.at: dict[int, int] = {}  # the offset that `follow` continues with, by partition
         self._last_error: KafkaError | None = None
         config = confluent_config(settings, "reader", on_error=self._remember) | {
             "group.id": reader_group(settings),

@@ -98,7 +98,7 @@ class ConsumerSession(ConsumerRebalanceListener):
 
     @abstractmethod
     def jobs(self) -> Sequence[Coroutine[Any, Any, None]]:
-        """What goes on until the session ends, each for ever."""
+        """What runs until the session ends, each for ever."""
 
     @abstractmethod
     async def give_up(self) -> None:
@@ -197,7 +197,7 @@ class _Runs(Protocol):
 async def serve_sessions(
     make: Callable[[], _Runs], stop: asyncio.Event, interrupted: Callable[[BaseException, float], None]
 ) -> None:
-    """Runs one session after the other until `stop` is set. `interrupted` is told what ended one, and in how many
+    """Runs one session after the other until `stop` is set. `interrupted` is passed what ended one, and in how many
     seconds the next one begins."""
     low, high = _BACKOFF_S
     backoff = low

@@ -96,7 +96,7 @@ class EngineHost:
         topic = self._plans.topic(event)
         return usable_topic(event, topic, own=topic is not None and topics.is_own(self.settings, topic))
 
-    # -- what Faust tells
+    # -- called by Faust
 
     def attach(self, consumer: Any) -> None:
         """The consumer that feeds the agent; known once Faust has started. No partition of a new assignment is released
@@ -250,7 +250,7 @@ class EngineHost:
             code=code_of(error),
             error=str(error) or repr(error),
             exc_info=error,
-            consequence="it is closed and opened again after the last checkpoint; other partitions go on",
+            consequence="it is closed and opened again after the last checkpoint; other partitions continue",
         )
         if failed is not None and failed.applied is not None and is_out_of_memory(error):
             self._out_of_memory[number] = failed.applied + 1
@@ -299,7 +299,7 @@ class EngineHost:
                     "partition_stopped",
                     partition=number,
                     error=str(error),
-                    consequence="its runs wait until a person acts; other partitions go on",
+                    consequence="its runs wait until a person acts; other partitions continue",
                 )
                 deadline = asyncio.get_running_loop().time() + REMIND_S
                 while (left_s := deadline - asyncio.get_running_loop().time()) > 0:

@@ -336,7 +336,7 @@ class Partition:
                     topic=topic,
                     partition=self.number,
                     events=core.emitted.outbox.depths().get(topic),
-                    consequence="its events wait in the outbox; checkpoints and other topics go on",
+                    consequence="its events wait in the outbox; checkpoints and other topics continue",
                 )
             else:
                 log.info("topic_takes_events_again", topic=topic, partition=self.number)

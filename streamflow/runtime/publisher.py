@@ -154,7 +154,7 @@ class Publisher:
                 partition=batch.partition,
                 error=repr(error),
                 again_in_s=AGAIN_S,
-                consequence="they stay in the outbox; other topics and checkpoints go on",
+                consequence="they stay in the outbox; other topics and checkpoints continue",
             )
             self._partitions.pop(topic, None)
             self._core.emitted.failed([entry for entry in left if entry.sending])

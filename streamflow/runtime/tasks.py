@@ -1,7 +1,7 @@
 """Task workers: the lanes that this process serves, and the operations that it has.
 
 Each lane is read, bounded and committed for itself, so one that is slow keeps no other waiting. A lane's session ends
-with its first broker error and the next one goes on, for ever, with back-off.
+with its first broker error and the next one follows, for ever, with back-off.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ async def serve_tasks(
         registrar.changed()
 
     definitions.subscribe(follow)
-    telling: asyncio.Task[None] | None = None
+    announcing: asyncio.Task[None] | None = None
     draining: asyncio.Task[None] | None = None
     try:
         await definitions.start()
@@ -73,15 +73,15 @@ async def serve_tasks(
         follow()
         log.info("operations_ready", names=registry.names(), broken=[one.name for one in registry.broken])
         executor = TaskExecutor(settings, registry, callback_urls(settings), tracer)
-        telling = asyncio.create_task(registrar.serve())
-        draining = asyncio.create_task(_tell_stop(stop, registrar))
+        announcing = asyncio.create_task(registrar.serve())
+        draining = asyncio.create_task(_drain_at_stop(stop, registrar))
         async with asyncio.TaskGroup() as group:
             for name in names:
                 lane = Lane(settings, name, executor, metrics, tracer)
                 group.create_task(serve_lane(lane, stop), name=f"lane-{name}")
         await registrar.withdraw()
     finally:
-        for task in (telling, draining):
+        for task in (announcing, draining):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
@@ -89,7 +89,7 @@ async def serve_tasks(
         await registry.close()
 
 
-async def _tell_stop(stop: asyncio.Event, registrar: Registrar) -> None:
+async def _drain_at_stop(stop: asyncio.Event, registrar: Registrar) -> None:
     await stop.wait()
     registrar.drain()
 
@@ -106,7 +106,7 @@ async def serve_lane(lane: Lane, stop: asyncio.Event) -> None:
             error=str(error) or repr(error),
             again_in_s=again_in_s,
             running=lane.attempts.running,
-            consequence="attempts go on, and their answers wait for the next connection",
+            consequence="attempts continue, and their answers wait for the next connection",
         )
 
     try:

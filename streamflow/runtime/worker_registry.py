@@ -25,7 +25,7 @@ _WITHDRAW_S = 5.0
 
 
 class Registrar:
-    """What is told of a worker that serves `lanes`."""
+    """Announces the operations of a worker that serves `lanes`."""
 
     def __init__(self, settings: Settings, lanes: Sequence[str], registry: Registry) -> None:
         self._settings = settings
@@ -33,7 +33,7 @@ class Registrar:
         self._registry = registry
         self._changed = asyncio.Event()
         self._changed.set()
-        self._told: tuple[str, ...] | None = None
+        self._announced: tuple[str, ...] | None = None
         self._began_ms = time.time_ns() // 1_000_000
         self._since_ms: dict[str, int] = {}
         self._draining = False
@@ -41,11 +41,11 @@ class Registrar:
 
     def changed(self) -> None:
         """The registry may have other operations now."""
-        if self._registry.names() != self._told:
+        if self._registry.names() != self._announced:
             self._changed.set()
 
     def drain(self) -> None:
-        """The worker has been told to stop, and lets running attempts end."""
+        """The worker has been asked to stop, and lets running attempts end."""
         self._draining = True
         self._changed.set()
 
@@ -66,7 +66,7 @@ class Registrar:
             try:
                 async with self._writing:
                     for lane in self._lanes:
-                        told = partial(
+                        announce = partial(
                             worker_registry.announce,
                             lane=lane,
                             instance=self._instance,
@@ -74,8 +74,8 @@ class Registrar:
                             since_ms=self._began_ms,
                             draining=self._draining,
                         )
-                        await _aside(partial(told, self._settings))
-                    self._told = names
+                        await _aside(partial(announce, self._settings))
+                    self._announced = names
             except OperationError as error:
                 log.warning(
                     "not_announced",
@@ -89,7 +89,7 @@ class Registrar:
 
     async def withdraw(self) -> None:
         """Takes back what was announced, if the broker lets us; raises nothing for that."""
-        if self._told is None:
+        if self._announced is None:
             return
         try:
             async with asyncio.timeout(_WITHDRAW_S), self._writing:

@@ -75,7 +75,7 @@ async def seen_in(value: Annotated[str | None, Header(alias="If-Match", descript
 SeenOf = Annotated[int, Depends(seen_in)]
 
 
-async def told(service: Conversations, id: str, response: Response) -> dict[str, Any]:
+async def conversation_answer(service: Conversations, id: str, response: Response) -> dict[str, Any]:
     """The conversation as it is, with its revision as ETag."""
     now_ms = time.time_ns() // 1_000_000
     found = await service.read(lambda library: library.known(id).facts(now_ms))

@@ -22,7 +22,7 @@ _READ = ("request_invalid", "broker_refused")
 async def lag(
     log: LogOf, state: StateOf, partitions: Annotated[bool, Query(description="a row for each partition")] = False
 ) -> dict[str, Any]:
-    """How far the engine, ingress and task workers are behind, as `streamflow lag --live` tells it: records; seconds
+    """How far the engine, ingress and task workers are behind, as `streamflow lag --live` shows it: records; seconds
     since the first of them came, 0 when nothing waits, null when that is not known; seconds until the group has caught
     up, null when that is not known yet, or when it falls behind; and the state of a topic that cannot be read."""
     found = await log.lag()

@@ -183,17 +183,17 @@ class Log(Protocol):
 
 async def heard(future: Future[Answer], timeout_s: float) -> Answer | None:
     """The answer, or None when there is none within `timeout_s`. Raises what it was refused with. Any other caller that
-    waits for it goes on waiting."""
+    waits for it continues to wait."""
     if future.done():
         return future.result()
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
 
-    def tell(_future: Future[Answer]) -> None:
+    def notify(_future: Future[Answer]) -> None:
         if not loop.is_closed():
             loop.call_soon_threadsafe(done.set)
 
-    future.add_done_callback(tell)
+    future.add_done_callback(notify)
     try:
         await asyncio.wait_for(done.wait(), timeout_s)
     except TimeoutError:

@@ -268,7 +268,7 @@ class Simulation:
         return found
 
     def assign(self, number: int, worker: str) -> None:
-        """The group gives partition `number` to `worker`, which opens it again. Another that had it goes on until it
+        """The group gives partition `number` to `worker`, which opens it again. Another that had it continues until it
         notices."""
         self.workers[worker].crash(number)
         self.owners[number] = worker

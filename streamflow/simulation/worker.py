@@ -242,7 +242,7 @@ class Partition:
 
 
 class Worker:
-    """A process on a machine of its own: partitions, local stores, how far it has read definitions, and a clock that
+    """A process on its own machine: partitions, local stores, how far it has read definitions, and a clock that
     may be fast."""
 
     def __init__(

@@ -135,7 +135,7 @@ class EmbeddedBroker:
             time.sleep(0.01)
 
     def resume(self) -> None:
-        """Lets a paused broker go on."""
+        """Lets a paused broker continue."""
         os.kill(self._java_pid, signal.SIGCONT)
 
     def log_tail(self) -> str:
@@ -329,7 +329,8 @@ def _has_brokers(admin: AdminClient) -> bool:
 
 
 def _stopped(pid: int) -> bool:
-    """Whether every thread of a process stands still; the signal reaches them one by one. True where no /proc tells."""
+    """Whether every thread of a process stands still; the signal reaches them one by one. True where there is no
+    /proc."""
     threads = Path(f"/proc/{pid}/task")
     return all(stat.read_text().rpartition(")")[2].split()[0] in "TZ" for stat in threads.glob("*/stat"))
 

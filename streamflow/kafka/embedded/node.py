@@ -1,4 +1,4 @@
-"""What an embedded Kafka node needs before it starts: its properties, ports and a formatted folder of its own."""
+"""What an embedded Kafka node needs before it starts: its properties, ports and its own formatted folder."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def format_folder(kafka: Distribution, work: Path) -> None:
 
 
 def copy_format(formatted: Path, data: Path) -> None:
-    """Makes `data` a fresh cluster: the files of the formatted folder under ids of its own."""
+    """Makes `data` a fresh cluster: the files of the formatted folder under new ids."""
     shutil.copytree(formatted, data, dirs_exist_ok=True, ignore=shutil.ignore_patterns("meta.properties"))
     text = (formatted / "meta.properties").read_text()
     for name in ("cluster.id", "directory.id"):
