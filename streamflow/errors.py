@@ -1,9 +1,8 @@
-"""The four families of errors, told apart by whose fault they are.
+"""The four families of errors, by whose fault they are.
 
 `DefinitionError` is the author's, `Rejected` the caller's, `OperationError` the outside world's and `EngineFault` ours.
-Every error carries a stable `code`, and its message says what failed and, in a sentence of its own, what to do:
-*expected ... but .... Correct it.* No other module defines a family of its
-own.
+Every error carries a stable `code`, and its message says what failed and, in a separate sentence, what to do:
+*expected ... but .... Correct it.* No other module defines another family.
 """
 
 from __future__ import annotations

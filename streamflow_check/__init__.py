@@ -40,18 +40,18 @@ What was done outside
 - **one-result**: an attempt has at most one accepted result, was asked for before, and a step (or item) succeeds at
   most once.
 - **calls-sent**: each requested attempt is a task in its lane, and each task was requested.
-- **children-answered**: each child run that is requested is asked for, and its end, or that it was refused, is told to
+- **children-answered**: each child run that is requested is asked for, and its end, or that it was refused, is sent to
   its parent.
 - **ledger-complete**: each call that succeeded, and each that the outside is said to have done, is in the outside's own
   ledger under its key.
 - **events-emitted**: each emitted event is in a topic that its name is bound to, or a dead letter says why not.
 - **dead-letters-whole**: a dead letter holds the bytes of the command that it names.
 
-What is told
+What is reported
 - **state-is-fold**: the changelog holds of every run what its transitions add up to: head, steps, armed timers, the
   runs of a key; and nothing else.
-- **cli-agrees**, **api-agrees**: the command line and the API tell of the runs what `runs` does.
-- **history-agrees**: the history store has each run of `runs` once, as its transitions leave it, and no other; it tells
+- **cli-agrees**, **api-agrees**: the command line and the API describe the runs as `runs` does.
+- **history-agrees**: the history store has each run of `runs` once, as its transitions leave it, and no other; it holds
   the same histories; and its counters say how many runs began and ended.
 
 A promise that could not be looked at (nothing to look at, records no longer kept) says so, and is no success.

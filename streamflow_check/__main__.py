@@ -19,18 +19,18 @@ from streamflow_check.experiment import DAY_MS, Experiment, inputs_of, ledger_of
 from streamflow_check.judge import judge
 from streamflow_check.promises import PROMISES
 
-_TOLD_S = 2.0
+_LOG_EVERY_S = 2.0
 
 
-class _Teller:
-    """Lines about what is going on, to stderr, now and then."""
+class _ProgressLog:
+    """Prints lines about the progress to stderr, at most one in `_LOG_EVERY_S` where they are frequent."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._said = time.monotonic()
 
     def now_and_then(self, text: str) -> None:
-        if time.monotonic() - self._said > _TOLD_S:
+        if time.monotonic() - self._said > _LOG_EVERY_S:
             self(text)
 
     def __call__(self, text: str) -> None:
@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--history", action="store_true", help="ask the command line for the history store too (with --cli)"
     )
-    parser.add_argument("--api", default="", metavar="URL", help="where the API tells a history, with {run} in it")
+    parser.add_argument("--api", default="", metavar="URL", help="where the API returns a history, with {run} in it")
     parser.add_argument(
         "--api-token-env", default="", metavar="NAME", help="the environment variable that holds the API's token"
     )
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         default=7,
         help="how long events are remembered whose definition does not say (%(default)s)",
     )
-    parser.add_argument("--running", action="store_true", help="work goes on: judge only what is true at all times")
+    parser.add_argument("--running", action="store_true", help="work continues: judge only what is true at all times")
     parser.add_argument(
         "--without", action="append", default=[], choices=sorted(PROMISES), metavar="PROMISE", help="leave this one out"
     )
@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Judge, print, and the exit code."""
     asked = _parser().parse_args(arguments)
-    tell = _Teller(quiet=asked.quiet)
+    progress = _ProgressLog(quiet=asked.quiet)
     try:
         experiment = Experiment(
             inputs=inputs_of(asked.inputs) if asked.inputs else None,
@@ -113,8 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             without=frozenset(asked.without),
         )
         connection = dict(pair.partition("=")[::2] for pair in asked.config)
-        with Broker(asked.bootstrap, asked.prefix, connection, tell.now_and_then) as broker:
-            report = judge(broker, experiment, tell)
+        with Broker(asked.bootstrap, asked.prefix, connection, progress.now_and_then) as broker:
+            report = judge(broker, experiment, progress)
     except (KafkaException, OSError, ValueError, TypeError, KeyError) as error:
         advice = "do look at the broker, the prefix and the files"
         print(f"expected topics and files that can be read but {error}; {advice}", file=sys.stderr)  # noqa: T201

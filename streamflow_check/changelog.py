@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from streamflow_check.chains import Chains
 from streamflow_check.promises import Report
 from streamflow_check.records import Record
-from streamflow_check.told import ANY, Run, Step
+from streamflow_check.run_history import ANY, Run, Step
+from streamflow_check.transitions import Chains
 
 _BULK = ("out/", "list/", "item/", "mark/", "mail/", "due/", "seen/", "trail/")  # of these the key is enough
 _OF_RUNS = ("out/", "list/", "item/")
@@ -58,7 +58,7 @@ def compare(state: State, chains: Chains, report: Report, partition: int) -> Non
         kind, _, rest = key.partition("/")
         if kind == "run":
             if rest not in chains.runs and whole:
-                report.broken("state-is-fold", f"state/{partition} has {key}, of which runs tells nothing")
+                report.broken("state-is-fold", f"state/{partition} has {key}, which is not in runs")
         elif kind == "timer":
             timers.add(rest)
         elif kind == "content":
@@ -88,7 +88,7 @@ def compare(state: State, chains: Chains, report: Report, partition: int) -> Non
     parked = sum(run.parked for run in chains.runs.values() if not run.ended)
     if own and own.get("parked", 0) != parked:
         report.broken(
-            "state-is-fold", f"state/{partition} counts {own.get('parked', 0)} parked runs, runs tells of {parked}"
+            "state-is-fold", f"state/{partition} counts {own.get('parked', 0)} parked runs, runs has {parked}"
         )
 
 
@@ -97,18 +97,18 @@ def _head(state: State, run: Run, report: Report, partition: int) -> None:
     if head is None:
         report.broken("state-is-fold", f"state/{partition} has no run/{run.run}, which is open at seq {run.seq}")
         return
-    told = {
+    expected = {
         "seq": run.seq,
         "key": run.key,
         "definition": run.definition,
         "started_ms": run.started_ms,
         "trigger": run.trigger,
     }
-    held = {name: head.get(name) for name in told}
+    held = {name: head.get(name) for name in expected}
     if run.partial:
-        held, told = {"seq": head.get("seq")}, {"seq": run.seq}
-    if held != told:
-        report.broken("state-is-fold", f"state/{partition} run/{run.run}: {_differing(held, told)}")
+        held, expected = {"seq": head.get("seq")}, {"seq": run.seq}
+    if held != expected:
+        report.broken("state-is-fold", f"state/{partition} run/{run.run}: {_differing(held, expected)}")
     if run.partial:
         return
     pinned = {"version": run.version, "sha": run.sha, "revision": run.revision}
@@ -125,21 +125,21 @@ def _head(state: State, run: Run, report: Report, partition: int) -> None:
         report.broken("state-is-fold", f"state/{partition} run/{run.run}: {_differing(steps, run.steps)}")
 
 
-def _same(held: Step, told: Step) -> bool:
-    return told.status == ANY or (
-        held.status == told.status
-        and held.due_ms == told.due_ms
-        and (told.outcome == ANY or held.outcome == told.outcome)
+def _same(held: Step, expected: Step) -> bool:
+    return expected.status == ANY or (
+        held.status == expected.status
+        and held.due_ms == expected.due_ms
+        and (expected.outcome == ANY or held.outcome == expected.outcome)
     )
 
 
-def _differing(held: Mapping[str, Any], told: Mapping[str, Any]) -> str:
-    names = sorted(name for name in {*held, *told} if held.get(name) != told.get(name))
-    return ", ".join(f"{name} is {held.get(name)} but runs tells {told.get(name)}" for name in names[:3])
+def _differing(held: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
+    names = sorted(name for name in {*held, *expected} if held.get(name) != expected.get(name))
+    return ", ".join(f"{name} is {held.get(name)} but in runs it is {expected.get(name)}" for name in names[:3])
 
 
 def _boxes(state: State, chains: Chains, report: Report, partition: int) -> None:
-    """The open runs of each mailbox are those that `runs` tells of; what a mailbox keeps is there."""
+    """The open runs of each mailbox are those that `runs` has; what a mailbox keeps is there."""
     wanted: dict[str, list[str]] = {}
     for run in chains.runs.values():
         if not run.ended:
@@ -153,9 +153,7 @@ def _boxes(state: State, chains: Chains, report: Report, partition: int) -> None
         report.looked("state-is-fold")
         held = [run for run, *_ in runs]
         if sorted(held) != sorted(wanted.pop(name, [])):
-            report.broken(
-                "state-is-fold", f"state/{partition} {key} has other open runs than runs tells of: {held[:3]}"
-            )
+            report.broken("state-is-fold", f"state/{partition} {key} has other open runs than runs has: {held[:3]}")
         kept = {f"{name}/{offset}" for offset, *_ in entries}
         if missing := kept - mail:
             report.broken("state-is-fold", f"state/{partition} {key} has no mail of {sorted(missing)[:3]}")

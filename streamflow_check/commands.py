@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from streamflow_check.letters import Letters
+from streamflow_check.dead_letters import Letters
 from streamflow_check.promises import Report
 from streamflow_check.records import Record
-from streamflow_check.told import Attempt
+from streamflow_check.run_history import Attempt
 
 RESULTS = frozenset({"CompleteAttempt", "FailAttempt"})
 REQUESTS = frozenset({"CancelRun", "FailRun", "RetryStep", "SkipStep"})
@@ -73,13 +73,13 @@ class Forwards:
 
     def add(self, record: Record, report: Report) -> int:
         """Notes a forwarded record; the offset of the one that it is a copy of, -1 for a record that is none."""
-        told = record.header(FORWARDED)
-        if not told:
+        origin_place = record.header(FORWARDED)
+        if not origin_place:
             return -1
         try:
-            partition, offset = map(int, told.split("/")[:2])
+            partition, offset = map(int, origin_place.split("/")[:2])
         except ValueError:
-            report.broken("one-outcome", f"{record.place} says that it is forwarded from {told[:80]!r}")
+            report.broken("one-outcome", f"{record.place} says that it is forwarded from {origin_place[:80]!r}")
             return -1
         report.looked("identical-copies")
         known = self._prints.setdefault((partition, offset), _content(record))
@@ -170,34 +170,34 @@ class Commands:
 
 def parsed(record: Record, now_ms: int, origins: Origins) -> Command:
     """The command in a record; one of the kind UNREADABLE if there is none."""
-    told = record.json()
+    fields = record.json()
     try:
-        kind, id_ = told["kind"], told["id"]
-        if (origin := told.get("origin")) is not None:
+        kind, id_ = fields["kind"], fields["id"]
+        if (origin := fields.get("origin")) is not None:
             origins.add(origin)
         if kind in ("StartRun", "Deliver"):
-            start, event = told.get("start") or {}, told["event"]
+            start, event = fields.get("start") or {}, fields["event"]
             name, source = event["name"], event.get("source", "")
             return Command(
                 id_,
                 kind,
                 record.offset,
                 now_ms,
-                told["definition"],
-                told["key"],
+                fields["definition"],
+                fields["key"],
                 event["id"],
                 start.get("sha256", ""),
                 start.get("engine_revision", ""),
                 name,
-                hash((told["definition"], told["key"], name, source, event["id"])),
+                hash((fields["definition"], fields["key"], name, source, event["id"])),
                 tuple(origin[part] for part in _ORIGIN) if origin is not None else ("", 0, 0, 0),
-                window_ms=told.get("window_ms", 0),
-                child=told.get("parent") is not None,
+                window_ms=fields.get("window_ms", 0),
+                child=fields.get("parent") is not None,
             )
         if kind in RESULTS or kind == "SuspendAttempt":
-            attempt = Attempt(told["address"], told.get("item"), told["attempt"])
-            return Command(id_, kind, record.offset, now_ms, run=told["run"], attempt=attempt)
-        run, due_ms, by_parent = told.get("run", ""), told.get("due_ms", 0), told.get("by_parent", False)
+            attempt = Attempt(fields["address"], fields.get("item"), fields["attempt"])
+            return Command(id_, kind, record.offset, now_ms, run=fields["run"], attempt=attempt)
+        run, due_ms, by_parent = fields.get("run", ""), fields.get("due_ms", 0), fields.get("by_parent", False)
         return Command(id_, kind, record.offset, now_ms, run=run, due_ms=due_ms, by_parent=by_parent)
     except (TypeError, KeyError, AttributeError):
         return Command(f"@{record.offset}", UNREADABLE, record.offset, now_ms)

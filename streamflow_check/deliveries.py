@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
-from streamflow_check.chains import Chains
 from streamflow_check.commands import Command, Commands
-from streamflow_check.letters import Letters
+from streamflow_check.dead_letters import Letters
 from streamflow_check.promises import Report
 from streamflow_check.records import Record
+from streamflow_check.transitions import Chains
 
 PROMISE = "events-accounted"
 
@@ -52,10 +52,10 @@ def unclaimed_of(records: Iterable[Record], report: Report) -> dict[int, Unclaim
     found: dict[int, Unclaimed] = {}
     prints: dict[int, int] = {}
     for record in records:
-        told = record.json()
+        fields = record.json()
         try:
-            offset = told["offset"]
-            one = Unclaimed(told["definition"], told["event"], told["outcome"], offset)
+            offset = fields["offset"]
+            one = Unclaimed(fields["definition"], fields["event"], fields["outcome"], offset)
         except (TypeError, KeyError) as error:
             report.broken(PROMISE, f"{record.place} says nothing of an event: {error!r}")
             continue
@@ -120,7 +120,7 @@ class Ledger:
             report.looked(PROMISE)
             ended = self._ended(command, report)
             if not ended and command.identity not in seen and not below:
-                report.broken(PROMISE, f"{self._name(command)} was decided, but nothing tells of it")
+                report.broken(PROMISE, f"{self._name(command)} was decided, but nothing records it")
             seen.add(command.identity)
             endings[command.definition, command.event_name][ended or "duplicate"] += 1
         consumed_once(self.consumed(window_ms), report)

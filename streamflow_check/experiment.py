@@ -36,7 +36,7 @@ class Input:
 class Experiment:
     """`ledger`: how often the outside did each idempotency key; None if there is none. `operations`: those whose calls
     it sees; none: of all. Times in milliseconds; 0 for `late_ms`: lateness is not judged. `at_rest` False: the work
-    goes on, so only what is always true is judged. `cli` and `api`: how to ask them, see `asking`; `history`: whether
+    continues, so only what is always true is judged. `cli` and `api`: how to ask them, see `asking`; `history`: whether
     the command line is asked for the history store too."""
 
     inputs: tuple[Input, ...] | None = None

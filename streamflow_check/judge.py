@@ -7,12 +7,22 @@ from array import array
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from streamflow_check import account, asking, chains, changelog, commands, deliveries, lanes, letters, sources
-from streamflow_check.chains import MOMENT_MS, Chains, Watched
+from streamflow_check import (
+    api_consistency,
+    changelog,
+    command_outcomes,
+    commands,
+    dead_letters,
+    deliveries,
+    lanes,
+    sources,
+    transitions,
+)
 from streamflow_check.commands import Commands, Forwards, Origins
 from streamflow_check.experiment import Experiment
 from streamflow_check.promises import Report
 from streamflow_check.records import Record, Topics
+from streamflow_check.transitions import MOMENT_MS, Chains, Watched
 
 Say = Callable[[str], None]
 OVERDUE_MS = 60_000  # an armed timer may be behind at rest, where lateness is not judged
@@ -28,7 +38,7 @@ class _Judge:
         self.report = Report()
         self._topics, self._experiment = topics, experiment
         self._watched, self._origins = Watched(experiment), Origins()
-        self._facts: dict[str, asking.Fact] = {}
+        self._facts: dict[str, api_consistency.Fact] = {}
         self._kept = True  # no command has been deleted
         names = topics.names()
         self._lanes = [name for name in names if name.startswith(self._full("tasks."))]
@@ -38,7 +48,7 @@ class _Judge:
         read = sources.positions(
             topics, {*known.topics, *(each.topic for each in experiment.inputs or () if each.topic)}
         )
-        self._letters = letters.read(self._each("dead-letters"), self._full("commands"))
+        self._letters = dead_letters.read(self._each("dead-letters"), self._full("commands"))
         self._forwards, self._consumed = Forwards(), deliveries.Consumed()
         for partition in reversed(range(topics.partitions(self._full("commands")))):  # as `Forwards` wants it
             say(f"partition {partition}")
@@ -54,10 +64,10 @@ class _Judge:
         self._children()
         self._timers()
         entries = known.entries or topics.partitions(self._full("commands"))
-        asking.judge(topics, experiment, self._facts, entries, self.report)
+        api_consistency.judge(topics, experiment, self._facts, entries, self.report)
         for promise in experiment.without:
             self.report.findings.pop(promise, None)
-        self._tell()
+        self._summarize()
 
     def _full(self, topic: str) -> str:
         return f"{self._topics.prefix}{topic}"
@@ -77,38 +87,38 @@ class _Judge:
             topics.records(self._full("commands"), number), first, self._letters, self._origins, self._forwards, report
         )
         begins = topics.bounds(self._full("runs"), number)[0]
-        told = chains.read(topics.records(self._full("runs"), number), known, begins, self._watched, report)
+        chains = transitions.read(topics.records(self._full("runs"), number), known, begins, self._watched, report)
         tasks = lanes.Tasks()
         whole = begins == 0
         for lane in self._lanes:
             if number < topics.partitions(lane):
                 whole &= topics.bounds(lane, number)[0] == 0
                 tasks.take(lane.removeprefix(self._full("tasks.")), topics.records(lane, number), report)
-        lanes.compare(tasks, told.requested, report, whole=whole)
+        lanes.compare(tasks, chains.requested, report, whole=whole)
         lanes.judge_positions(topics, tasks, number, report, at_rest=experiment.at_rest)
         unclaimed = deliveries.unclaimed_of(topics.records(self._full("unclaimed"), number), report)
         ledger = deliveries.Ledger(
-            known, told, self._letters, unclaimed, state.records, number, state.own.get("applied", -1)
+            known, chains, self._letters, unclaimed, state.records, number, state.own.get("applied", -1)
         )
         ledger.judge(report, experiment.window_ms)
         if self._forwards:
             for identity, found in ledger.consumed(experiment.window_ms).items():
                 self._consumed.setdefault(identity, []).extend(found)
-        balance = account.Account(known, told, self._letters, number, state.own)
+        balance = command_outcomes.Account(known, chains, self._letters, number, state.own)
         balance.outcomes(report)
         if state.own or known.count:
             balance.add_up(report)
         if experiment.at_rest:
-            changelog.compare(state, told, report, number)
+            changelog.compare(state, chains, report, number)
             self._rest(number, state.own.get("applied", -1), known)
-        self._gather(number, state, known, told)
+        self._gather(number, state, known, chains)
         watched = self._watched
         watched.owed.update({f"{id_}/refused": f"{id_} started no run" for id_ in balance.refused})
         watched.owed.update(
-            {f"ended/{run.run}": f"{run.run} has ended" for run in told.runs.values() if run.ended and run.child}
+            {f"ended/{run.run}": f"{run.run} has ended" for run in chains.runs.values() if run.ended and run.child}
         )
         watched.paid.update(id_ for id_, _ in known if id_.startswith(("child/", "ended/")))
-        watched.whole &= known.first == 0 == told.first
+        watched.whole &= known.first == 0 == chains.first
         self._kept &= known.first == 0
 
     def _rest(self, number: int, applied: int, known: Commands) -> None:
@@ -126,11 +136,11 @@ class _Judge:
                 f"commands/{number}: the group has committed {committed}, the state {applied + 1}",
             )
 
-    def _gather(self, number: int, state: changelog.State, known: Commands, told: Chains) -> None:
+    def _gather(self, number: int, state: changelog.State, known: Commands, chains: Chains) -> None:
         counts, watched = self.report.counts, self._watched
         contents = changelog.versions(state)
         watched.time_ms = max(watched.time_ms, state.own.get("time_ms", 0))
-        for run in told.runs.values():
+        for run in chains.runs.values():
             counts[f"runs {run.status}"] += 1
             if (pinned := contents.get(run.sha)) is not None and pinned != (run.definition, run.version):
                 self.report.broken(
@@ -140,13 +150,15 @@ class _Judge:
             if not run.ended:
                 watched.due_ms.extend(int(timer[:15]) for timer in run.timers())
             if self._experiment.cli or self._experiment.api:
-                self._facts[run.run] = asking.fact(run, number)
+                self._facts[run.run] = api_consistency.fact(run, number)
         for id_ in watched.commands:
             offsets = {command.offset for command in known.of(id_)}
-            if offsets and (id_ in told.caused or any((number, offset) in self._letters.engine for offset in offsets)):
+            if offsets and (
+                id_ in chains.caused or any((number, offset) in self._letters.engine for offset in offsets)
+            ):
                 watched.answered[id_] += 1
-        counts["transitions"] += told.records - told.copies
-        counts["copies"] += told.copies
+        counts["transitions"] += chains.records - chains.copies
+        counts["copies"] += chains.copies
         counts["commands"] += known.count
         counts["changelog records"] += state.count
         for name, count in state.own.get("counts", {}).items():
@@ -154,18 +166,18 @@ class _Judge:
 
     def _outside(self) -> None:
         report, watched, ledger = self.report, self._watched, self._experiment.ledger
-        for event, told in sorted(watched.emitted.items()):
+        for event, places in sorted(watched.emitted.items()):
             there: dict[str, int] = {}
             targets = sorted(self._known.targets.get(event, ()))
             for topic in targets:
                 for record in self._all(topic):
                     id_ = record.header("ce_id")
-                    if id_ not in told:
+                    if id_ not in places:
                         continue
                     report.looked("identical-copies", int(id_ in there))
                     if there.setdefault(id_, record.print()) != record.print():
                         report.broken("identical-copies", f"event {id_} at {record.place} differs from its first copy")
-            for id_, where in told.items():
+            for id_, where in places.items():
                 report.looked("events-emitted")
                 if id_ not in there and id_ not in self._letters.emitted:
                     report.broken(
@@ -215,7 +227,7 @@ class _Judge:
             shares = (times[min(len(times) - 1, len(times) * share // 100)] for share in (50, 99, 100))
             report.facts["timers late by ms (half, 99 %, all)"] = tuple(shares)
 
-    def _tell(self) -> None:
+    def _summarize(self) -> None:
         moments = sorted(self._watched.moments)
         if moments:
             self.report.facts["seconds from first to last transition"] = round(

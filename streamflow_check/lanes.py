@@ -21,11 +21,11 @@ class Tasks:
         offsets = self.offsets.setdefault(lane, [])
         for record in records:
             offsets.append(record.offset)
-            told = record.json()
-            if not isinstance(told, dict) or "id" not in told:
+            task = record.json()
+            if not isinstance(task, dict) or "id" not in task:
                 report.broken("calls-sent", f"{record.place} is no task")
                 continue
-            kind, id_ = told.get("kind"), f"{told.get('kind')} {told['id']}"
+            kind, id_ = task.get("kind"), f"{task.get('kind')} {task['id']}"
             print_ = record.print()
             if id_ in self._prints:
                 report.looked("identical-copies")
@@ -34,7 +34,7 @@ class Tasks:
                 continue
             self._prints[id_] = print_
             if kind == "call":
-                self.lanes[told["id"]] = lane
+                self.lanes[task["id"]] = lane
 
 
 def compare(tasks: Tasks, requested: dict[str, str], report: Report, *, whole: bool) -> None:
@@ -67,14 +67,14 @@ def judge_positions(topics: Topics, tasks: Tasks, partition: int, report: Report
                 f"{topic}/{partition} is done up to {offset}, but its last record is {offsets[-1]}",
             )
         try:
-            told = json.loads(metadata)
-            read, above = sum(told.get("counts", {}).values()), told.get("done", "")
+            position = json.loads(metadata)
+            read, above = sum(position.get("counts", {}).values()), position.get("done", "")
         except (ValueError, TypeError, AttributeError):
             continue
         if partition in topics.bare(topic, topic):
             report.note(
                 "counts-add-up",
-                f"{topic}/{partition}: somebody has set the offset, so its counts began anew and were not compared",
+                f"{topic}/{partition}: a tool has set the offset, so its counts began again and were not compared",
             )
             continue
         held = sum(1 for known in offsets if known < offset)

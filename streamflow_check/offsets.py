@@ -24,7 +24,7 @@ def partition_of(group: str, partitions: int) -> int:
 
 class Commits:
     """What groups have committed, by (group, topic) and partition: the last offset and its metadata, and the partitions
-    to which somebody once committed without metadata, as tools that set offsets do."""
+    for which an offset was once committed without metadata, as tools that set offsets do."""
 
     def __init__(self) -> None:
         self.last: dict[tuple[str, str], dict[int, tuple[int, str]]] = {}

@@ -21,14 +21,14 @@ PROMISES: dict[str, str] = {
     "timers-on-time": "no timer is early, none is too late",
     "one-result": "at most one accepted result of an attempt",
     "calls-sent": "attempts and tasks are the same",
-    "children-answered": "child runs are asked for, and their parents told",
+    "children-answered": "child runs are asked for, and their parents notified",
     "ledger-complete": "the outside knows of every call that was done",
     "events-emitted": "every emitted event is published",
     "dead-letters-whole": "dead letters hold the original bytes",
     "state-is-fold": "the changelog is what the transitions add up to",
-    "cli-agrees": "the command line tells the same",
-    "api-agrees": "the API tells the same",
-    "history-agrees": "the history store tells the same",
+    "cli-agrees": "the command line reports the same",
+    "api-agrees": "the API returns the same",
+    "history-agrees": "the history store holds the same",
 }
 
 Word = Literal["kept", "BROKEN", "not looked at"]

@@ -58,10 +58,10 @@ class Topics(Protocol):
         """All records; with `committed` none of a transaction that was aborted or has no end yet."""
 
     def topic_id(self, topic: str) -> str:
-        """What tells a topic from one of the same name before it."""
+        """What distinguishes a topic from an earlier one of the same name."""
 
     def committed(self, group: str, topic: str) -> dict[int, tuple[int, str]]:
         """Offset and metadata that a group has committed for the partitions of a topic."""
 
     def bare(self, group: str, topic: str) -> set[int]:
-        """The partitions for which somebody once committed an offset without metadata."""
+        """The partitions for which an offset was once committed without metadata."""

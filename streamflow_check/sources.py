@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from streamflow_check.chains import Watched
 from streamflow_check.commands import Origins
+from streamflow_check.dead_letters import Letters
 from streamflow_check.experiment import Experiment, Input
-from streamflow_check.letters import Letters
 from streamflow_check.promises import Report
 from streamflow_check.records import Record, Topics
+from streamflow_check.transitions import Watched
 
 Positions = dict[str, dict[int, tuple[int, str]]]
 
@@ -28,21 +28,21 @@ class Published(NamedTuple):
 
 
 def published(definitions: Iterable[Record]) -> Published:
-    """What the topic of definitions tells."""
+    """What the topic of definitions holds."""
     topics: dict[str, int] = {}
     targets: dict[str, set[str]] = {}
     versions: dict[str, set[str]] = {}
     entries = 0
     for record in definitions:
         kind, _, name = (record.key or b"").decode(errors="replace").partition("/")
-        told = record.json()
-        if kind == "binding" and isinstance(told, dict):
-            since = 0 if told.get("start") == "earliest" else record.at_ms
-            for topic in told.get("topics", ()):
+        content = record.json()
+        if kind == "binding" and isinstance(content, dict):
+            since = 0 if content.get("start") == "earliest" else record.at_ms
+            for topic in content.get("topics", ()):
                 topics.setdefault(topic, since)  # reading began when the first event of a topic was bound to it
-            targets.setdefault(name, set()).update(told.get("topics", ())[:1])
-        elif (kind, name) == ("engine", "generations") and isinstance(told, dict):
-            entries = int(told["partitions"][0])
+            targets.setdefault(name, set()).update(content.get("topics", ())[:1])
+        elif (kind, name) == ("engine", "generations") and isinstance(content, dict):
+            entries = int(content["partitions"][0])
         elif kind == "version":
             versions.setdefault(name.rpartition("@")[0], set()).add(name)
     return Published(topics, targets, any(len(found) > 1 for found in versions.values()), entries)
@@ -89,7 +89,7 @@ def judge(
             if partition in bare:
                 report.note(
                     "counts-add-up",
-                    f"{where}: somebody has set the offset, so its counts began anew and were not compared",
+                    f"{where}: a tool has set the offset, so its counts began again and were not compared",
                 )
                 continue
             _compare(topics, source, partition, offset, low, counts, known.topics.get(source, 0), report)
@@ -161,9 +161,9 @@ def _matched(
         for topic, topic_id, number, at in letters.ingress
         if (topic, topic_id, number) == (source, counts["topic_id"], partition) and at < offset
     }
-    told = len(dead - made)
-    fits = counts["dead"] <= told if versions else counts["dead"] == told
-    report.hold("counts-add-up", fits, f"{where}: counts {counts['dead']} dead, dead-letters holds {told}")
+    recorded = len(dead - made)
+    fits = counts["dead"] <= recorded if versions else counts["dead"] == recorded
+    report.hold("counts-add-up", fits, f"{where}: counts {counts['dead']} dead, dead-letters holds {recorded}")
 
 
 def inputs(

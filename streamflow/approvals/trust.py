@@ -1,4 +1,4 @@
-"""Which approvals a process accepts: those of its own environment, signed by a key that its own settings name. Nothing
+"""Which approvals a process accepts: those of its environment, signed by a key that its settings name. Nothing
 that is read from Kafka decides about that."""
 
 from __future__ import annotations

@@ -217,9 +217,9 @@ def ungrant(ctx: typer.Context, id: Annotated[str, typer.Argument(metavar="ID")]
 @grants.command("roles")
 def roles(ctx: typer.Context) -> None:
     """Shows what each role may do."""
-    told = {role.value: sorted(right.value for right in rights) for role, rights in RIGHTS.items()}
-    text = "\n".join(f"{role:<13} {' '.join(rights)}" for role, rights in told.items())
-    session_of(ctx).show({"roles": told}, text)
+    roles_rights = {role.value: sorted(right.value for right in rights) for role, rights in RIGHTS.items()}
+    text = "\n".join(f"{role:<13} {' '.join(rights)}" for role, rights in roles_rights.items())
+    session_of(ctx).show({"roles": roles_rights}, text)
 
 
 @keys.command("add", epilog=examples("access keys add shop --for checkout --days 90"))
@@ -270,8 +270,8 @@ def list_keys(
         for one in found
     ]
     text = output.table(("key", "user", "for", "good until", "last used"), rows, "there are no keys")
-    told = [(shown(one) or {}) | {"used_ms": directory.used_ms(one.id)} for one in found]
-    session_of(ctx).show({"keys": told}, text)
+    keys = [(shown(one) or {}) | {"used_ms": directory.used_ms(one.id)} for one in found]
+    session_of(ctx).show({"keys": keys}, text)
 
 
 def _time(ms: int | None, never: str) -> str:

@@ -78,7 +78,7 @@ def list_(ctx: typer.Context) -> None:
     with AccessTopic(session_of(ctx).settings) as access:
         directory = access.require_loaded()
     targets = session_of(ctx).settings.notifications.targets
-    rows, told = [], []
+    rows, subscriptions = [], []
     for one in sorted(directory.subscriptions(), key=lambda one: one.user):
         user = directory.user(one.user)
         usable = user is not None and one.target in usable_targets(targets, user)
@@ -90,9 +90,9 @@ def list_(ctx: typer.Context) -> None:
                 " ".join(one.definitions) or "all",
             )
         )
-        told.append(msgspec.to_builtins(one) | {"usable": usable})
+        subscriptions.append(msgspec.to_builtins(one) | {"usable": usable})
     text = output.table(("user", "target", "kinds", "definitions"), rows, "nobody is notified of anything")
-    session_of(ctx).show({"subscriptions": told}, text)
+    session_of(ctx).show({"subscriptions": subscriptions}, text)
 
 
 @app.command("remove", epilog=examples("access subscriptions remove alice"))

@@ -84,6 +84,6 @@ def verify_(
             breaks=len(found.breaks),
             unreadable=unreadable.count,
         )
-    told = {"entries": found.entries, "first": found.first, "last": found.last, "digest": found.digest}
+    verified = {"entries": found.entries, "first": found.first, "last": found.last, "digest": found.digest}
     text = f"{found.entries} entries are one chain, numbers {found.first} to {found.last}\n{found.last}:{found.digest}"
-    session.show(told, text)
+    session.show(verified, text)

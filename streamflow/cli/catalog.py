@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _FILE_BYTES = 1_000_000
 _FILES = 5_000
 _ALL_BYTES = 50_000_000
-_TOLD = 20  # skipped files that are told one by one; `--json` tells all
+_MOST_SKIPPED = 20  # skipped files that are listed one by one; `--json` lists all
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, rich_markup_mode=None, help="Make catalogs of events from schemas."
@@ -84,7 +84,7 @@ def import_(
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(found.text(), encoding="utf-8")
         written = True
-    session.show(facts | {"written": str(out) if written else None}, _told(found, unreadable, facts))
+    session.show(facts | {"written": str(out) if written else None}, _report(found, unreadable, facts))
     if written and not session.json:
         output.note(f"written: {out}")
     if not found.events:
@@ -150,12 +150,12 @@ def _facts(found: CatalogImport, unreadable: list[tuple[str, str]]) -> dict[str,
     }
 
 
-def _told(found: CatalogImport, unreadable: list[tuple[str, str]], facts: dict[str, Any]) -> str:
+def _report(found: CatalogImport, unreadable: list[tuple[str, str]], facts: dict[str, Any]) -> str:
     rows = [[one.name, str(one.fields.typed), str(one.fields.open), one.file] for one in found.imported]
     lines = [output.table(("event", "typed>", "open>", "file"), rows, "no events")]
     skipped = [*unreadable, *((one.file, one.reason) for one in found.skipped)]
     reasons = Counter(reason for _, reason in skipped)
-    if len(skipped) > _TOLD:
+    if len(skipped) > _MOST_SKIPPED:
         lines += [f"skipped {count} files: {reason}" for reason, count in sorted(reasons.items())]
     else:
         lines += [f"skipped {file}: {reason}" for file, reason in skipped]

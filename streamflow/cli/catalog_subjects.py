@@ -33,7 +33,7 @@ def subjects(
     force: Annotated[bool, typer.Option("--force", help="overwrite the file")] = False,
 ) -> None:
     """Lists the subjects of the schema registry that is set, with the latest version of each. With --out, drafts an
-    event of a catalog from each: look through what tells it, its id and its key before you publish."""
+    event of a catalog from each: look through what identifies it, its id and its key before you publish."""
     session = session_of(ctx)
     if out is not None and out.exists() and not force:
         raise Rejected("file_exists", f"{out} is there already. Choose another file, or overwrite it with --force.")

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from streamflow.cli.catalogs import CatalogText, against
+from streamflow.cli.definition_files import Checked
 from streamflow.cli.places import Placed, parsed, text_of
-from streamflow.cli.sources import Checked
 from streamflow.definition.lines import Lines
 from streamflow.definition.syntax import parse_catalog
 from streamflow.errors import Problem
@@ -33,7 +33,7 @@ def contradicting(found: list[Checked]) -> list[Checked]:
 
 def contradicting_published(found: list[Checked], log: Snapshot, *, change: bool) -> list[Checked]:
     """`found`, each with what its events say otherwise than the newest versions of other definitions that are
-    published: an error when they tell, identify or place an event in another way, unless that is asked for (`change`);
+    published: an error when they match, identify or place an event in another way, unless that is asked for (`change`);
     else a warning."""
     together = {each.definition.name for each in found if each.definition is not None}
     answer = []

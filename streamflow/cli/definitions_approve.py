@@ -10,10 +10,10 @@ import msgspec
 import typer
 
 from streamflow.approvals.report import Approved, Report
-from streamflow.cli import output, places, sources
+from streamflow.cli import definition_files, output, places
 from streamflow.cli.actor import audited, user_name
 from streamflow.cli.approval_files import write_new
-from streamflow.cli.checking import CatalogFile, checked_all, tell
+from streamflow.cli.checking import CatalogFile, checked_all, show_checked
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, Session, session_of
 from streamflow.definition.catalog import Catalog
@@ -21,7 +21,7 @@ from streamflow.definition.model import Definition
 from streamflow.errors import Rejected
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import read_log
-from streamflow.ops.catalog import Surroundings
+from streamflow.ops.catalog import CatalogResolver
 from streamflow.ops.definition_approvals import approval_of, approvals_of, keep, report_on
 from streamflow.ops.definitions import resolve
 from streamflow.ops.shadow import MOST_RUNS, read_recorded, shadow
@@ -74,7 +74,7 @@ def approve(
     if out is not None:
         write_new(out, json.dumps(facts, indent=2) + "\n")
     session.show(
-        facts, "\n".join([_told(report), f"approved by {approval.by} for {log.environment}, key {approval.key}"])
+        facts, "\n".join([_summary(report), f"approved by {approval.by} for {log.environment}, key {approval.key}"])
     )
 
 
@@ -144,15 +144,15 @@ def reviewed(
     session: Session, log: Snapshot, reference: str, catalog: Path | None
 ) -> tuple[Definition, Catalog, str | None, list[str]]:
     """What a file or a published version holds: the definition, its catalog, the text of its scenarios, and warnings
-    about it. Raises Exit after telling of errors in it; Rejected, OperationError."""
+    about it. Raises Exit after reporting errors in it; Rejected, OperationError."""
     path = Path(reference)
     if not path.exists():
         name, version = resolve(log, reference)
         return *log.read_version(name, version), log.scenarios.get((name, version)), []
-    around = Surroundings(lambda: log, whole=True)
+    around = CatalogResolver(lambda: log, whole=True)
     found = checked_all(session.settings, [path], catalog, around, published=around.events)
     if not all(each.ok for each in found):
-        tell(session, found)
+        show_checked(session, found)
         raise typer.Exit(EXIT_AUTHOR)
     if len(found) != 1:
         raise Rejected(
@@ -161,12 +161,12 @@ def reviewed(
     (each,) = found
     assert each.definition is not None
     assert each.catalog is not None
-    beside = each.source.definition.parent / sources.SCENARIOS
+    beside = each.source.definition.parent / definition_files.SCENARIOS
     scenarios = places.text_of(beside) if beside.is_file() else None
     return each.definition, each.catalog, scenarios, [str(placed.problem) for placed in each.problems]
 
 
-def _told(report: Report) -> str:
+def _summary(report: Report) -> str:
     """The report in a few lines."""
     parts: list[Any] = [f"{report.name}@{report.version}: sha256 {report.sha256[:12]}"]
     parts.append(f"{len(report.scenarios)} scenarios as expected" if report.scenarios else "no scenarios")

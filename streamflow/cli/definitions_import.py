@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from ruamel.yaml import YAML
 
-from streamflow.cli import output, places, sources
+from streamflow.cli import definition_files, output, places
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, session_of
 from streamflow.definition.catalog import Catalog
@@ -63,7 +63,7 @@ def import_(
     from streamflow.operations.registry import known_operations  # with every client there is: only for those who import
 
     session = session_of(ctx)
-    given = sources.read_catalog(catalog) if catalog is not None else Catalog()
+    given = definition_files.read_catalog(catalog) if catalog is not None else Catalog()
     known = Catalog(
         events=given.events,
         operations=[*given.operations, *(spec for spec in known_operations() if given.operation(spec.name) is None)],
@@ -74,7 +74,7 @@ def import_(
         written = _write(found, given, out, force=force)
     shown = to_yaml(found.definition).rstrip() if found.definition is not None else None
     facts: dict[str, Any] = {"whole": found.whole, "written": [str(path) for path in written], "definition": shown}
-    session.show(facts | found.facts(), _told(found, shown if out is None else None, file))
+    session.show(facts | found.facts(), _summary(found, shown if out is None else None, file))
     if written and not session.json:
         output.note(f"written: {', '.join(map(str, written))}. Check it with: streamflow definitions check {out}")
     if not found.whole:
@@ -98,7 +98,7 @@ def add_to(app: typer.Typer) -> None:
     )(import_)
 
 
-def _told(found: Imported, shown: str | None, file: Path) -> str:
+def _summary(found: Imported, shown: str | None, file: Path) -> str:
     lines = [shown, ""] if shown is not None else []
     for outcome, heading in _HEADINGS.items():
         findings = found.of(outcome)  # type: ignore[arg-type]

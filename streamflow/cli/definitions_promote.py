@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streamflow.cli import output, sources
+from streamflow.cli import definition_files, output
 from streamflow.cli.actor import audited, user_name
 from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
@@ -34,16 +34,16 @@ def promote(
     session = session_of(ctx)
     reference = f"{name}@{version}"
 
-    def account(target: Settings, told: dict[str, Any]) -> None:
-        audited(session.settings, "definition.promote", reference, after=told | {"to": to})
-        audited(target, "definition.publish", reference, after=told)
+    def account(target: Settings, publication: dict[str, Any]) -> None:
+        audited(session.settings, "definition.promote", reference, after=publication | {"to": to})
+        audited(target, "definition.publish", reference, after=publication)
 
     done = promote_version(
         session.settings,
         settings_of(session.settings, to),
         reference,
         by=by or user_name(),
-        bindings=sources.read_bindings(bind) if bind is not None else None,
+        bindings=definition_files.read_bindings(bind) if bind is not None else None,
         account=account,
     )
     for event in done["rebound"]:
@@ -64,8 +64,8 @@ def rollback(
     """Starts new runs on an earlier version again; open runs keep their version."""
     session = session_of(ctx)
     target, before = target_of(read_log(session.settings), name, to)
-    told = {"current": target}
-    audited(session.settings, "definition.rollback", name, before={"current": before}, after=told)
+    after = {"current": target}
+    audited(session.settings, "definition.rollback", name, before={"current": before}, after=after)
     done = roll_back(session.settings, name=name, version=target)
     text = f"runs of {name} start on {done.version} " + (
         "already" if done.already else f"now; they started on {done.before or 'no version'}"

@@ -50,7 +50,7 @@ def shadow(
         found = shadow_range(log, recorded, pair)
     else:
         found = replayed(log, read_recorded(session.settings, definition.name, last), pair)
-    session.show(found.facts(), told(found))
+    session.show(found.facts(), summary(found))
 
 
 def _ms(moment: datetime) -> int:
@@ -58,7 +58,7 @@ def _ms(moment: datetime) -> int:
     return int((moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-def told(found: Shadow) -> str:
+def summary(found: Shadow) -> str:
     """The result in a few lines."""
     counts = ", ".join(f"{found.count(name)} {name}" for name in ("same", "different", "incomparable"))
     lines = [f"{found.definition}: {len(found.rows)} runs against version {found.against}: {counts}"]

@@ -18,7 +18,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.markup import escape
 
-from streamflow.cli import sources
+from streamflow.cli import definition_files
 from streamflow.cli.demo_authoring import authoring
 from streamflow.cli.demo_check import Claim, claims
 from streamflow.cli.demo_orders import Wave, wave
@@ -56,7 +56,7 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="keep running until Ctrl-C, with the pages of the runs")] = False,
 ) -> None:
     """Shows Streamflow in less than a minute: a definition, events, runs, and an engine that is killed while runs are
-    open. A browser shows the runs. Needs Java; starts a Kafka of its own in a temporary folder and removes it
+    open. A browser shows the runs. Needs Java; starts its own Kafka in a temporary folder and removes it
     afterwards. The exit code is 0 if nothing was lost."""
     if ctx.invoked_subcommand is None:
         perform(lambda stage: _Show(stage).play(kill, orders), keep=keep)
@@ -127,7 +127,7 @@ class _Show:
     def _run(self, sent: Wave, kill_at_s: float | None) -> None:
         """Sends a wave, and watches its runs until all have ended."""
         left, open_orders, reminded = list(sent.due), set(sent.ends), dict(sent.reminded)
-        began, told, killed_at, back_after_s = time.monotonic(), 0.0, None, None
+        began, printed_s, killed_at, back_after_s = time.monotonic(), 0.0, None, None
         engine = self.stage.workers.workers["engine"]
         with open_runs(self.stage.settings, start=OFFSET_END) as reading, self._live() as live:
             while left or open_orders:
@@ -166,8 +166,8 @@ class _Show:
                 self.stage.workers.tend()
                 if live is not None:
                     live.update(self._board.drawn(), refresh=True)
-                elif now_s - told >= 2:
-                    told = now_s
+                elif now_s - printed_s >= 2:
+                    printed_s = now_s
                     self._console.print(f"  {self._counted()}")
                 if now_s > sent.lasts_s + _FINISH_S:
                     return
@@ -224,4 +224,8 @@ class _Show:
 def _order_fulfilment() -> tuple[Definition, Catalog, Path]:
     """The example, and the folder in which people find it."""
     place = example_folder("order-fulfilment")
-    return sources.read_definition(place), sources.read_catalog(place), Path("definitions") / place.name
+    return (
+        definition_files.read_definition(place),
+        definition_files.read_catalog(place),
+        Path("definitions") / place.name,
+    )

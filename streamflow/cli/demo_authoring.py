@@ -14,14 +14,14 @@ import typer
 from rich.markup import escape
 
 from streamflow.approvals.signing import new_private_key, public_text, read_private_key
-from streamflow.cli import sources
+from streamflow.cli import definition_files
 from streamflow.cli.demo_recording import RecordedTurn, Recording, endpoint, recording
 from streamflow.cli.demo_stage import DemoStage, perform
 from streamflow.cli.examples import example_folder
 from streamflow.cli.places import CATALOG
 from streamflow.cli.runs import timeline
 from streamflow.errors import OperationError
-from streamflow.operations.stores import client_module
+from streamflow.operations.connections import client_module
 from streamflow.ops.history import read_history
 
 MODEL = "recorded"
@@ -40,8 +40,8 @@ def authoring(
     accepted, samples, an approval by a second person, publication, and an event that is handled.
 
     The answers of the language model are a recording, replayed by an endpoint on this machine. Everything else is real:
-    Kafka, the sidecar, the checks, the simulator, the engine. Needs Java, and the extra `models`; starts a Kafka of its
-    own in a temporary folder and removes it afterwards. The exit code is 0 if the event was handled."""
+    Kafka, the sidecar, the checks, the simulator, the engine. Needs Java, and the extra `models`; starts its own
+    Kafka in a temporary folder and removes it afterwards. The exit code is 0 if the event was handled."""
     client_module("openai", "models")
     perform(lambda stage: _AuthoringShow(stage, recording()).play(), keep=keep)
 
@@ -61,8 +61,10 @@ class _Api:
             with urllib.request.urlopen(request, timeout=_REQUEST_S) as answer:  # noqa: S310
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
-            told = error.read().decode(errors="replace")[:2000]
-            raise OperationError("demo_refused", f"The sidecar refused {path}: {told}", retryable=False) from error
+            answer_text = error.read().decode(errors="replace")[:2000]
+            raise OperationError(
+                "demo_refused", f"The sidecar refused {path}: {answer_text}", retryable=False
+            ) from error
         except OSError as error:
             raise OperationError("demo_refused", f"The sidecar did not answer {path}: {error}.") from error
 
@@ -76,8 +78,8 @@ class _AuthoringShow:
         self._place = example_folder(played.example)
         self._api = _Api(stage.pages.api)
         self._id = ""
-        self._seen = 0  # the number of the last entry of the conversation that was told
-        self._said: list[str] = []  # parts of a text that goes on
+        self._seen = 0  # the number of the last entry of the conversation that was printed
+        self._said: list[str] = []  # parts of a text that continues
 
     def play(self) -> bool:
         """The whole of it. True if the event was handled as the conversation says."""
@@ -100,7 +102,7 @@ class _AuthoringShow:
         return handled
 
     def _start(self) -> None:
-        catalog = sources.read_catalog(self._place)
+        catalog = definition_files.read_catalog(self._place)
         self._stage.start_kafka(topic for spec in catalog.events for topic in spec.topics)
         url = self._stage.stack.enter_context(endpoint(self._recording.answers))
         key = self._stage.folder / "approvals.pem"
@@ -128,7 +130,7 @@ class _AuthoringShow:
         return self._api.ask(f"/conversations/{self._id}")
 
     def _converse(self, turn: RecordedTurn) -> None:
-        """Sends what the person says, tells what the assistant does, and accepts what it proposes."""
+        """Sends what the person says, prints what the assistant does, and accepts what it proposes."""
         body = {"answer": turn.answer} if turn.answer is not None else {"text": turn.message}
         sent = self._api.ask(f"/conversations/{self._id}/messages", body)
         self._stage.until(lambda: self._follow(sent["turn"]), _ANSWER_S, "the end of the assistant's turn")
@@ -139,21 +141,21 @@ class _AuthoringShow:
         self._print(f"  [bold]you[/]       accept all of it: the draft is revision {accepted['revision']}")
 
     def _follow(self, turn: str) -> bool:
-        """Tells what happened since it was last asked; whether the turn has ended. Raises OperationError
+        """Prints what happened since the last call; whether the turn has ended. Raises OperationError
         (`demo_refused`) if it went wrong."""
         entries = self._api.ask(f"/conversations/{self._id}/events?after={self._seen}&limit=1000")["rows"]
         ended = False
         for entry in entries:
-            self._tell(entry)
+            self._print_entry(entry)
             self._seen = entry["seq"]
             if entry["type"] == "turn_ended" and entry["turn"] == turn:
                 ended = True
                 if entry["cause"] not in ("done", "waiting"):
-                    told = f"The assistant's turn ended with {entry['cause']}: {entry['code']} {entry['message']}"
-                    raise OperationError("demo_refused", told, retryable=False)
+                    message = f"The assistant's turn ended with {entry['cause']}: {entry['code']} {entry['message']}"
+                    raise OperationError("demo_refused", message, retryable=False)
         return ended
 
-    def _tell(self, entry: dict[str, Any]) -> None:
+    def _print_entry(self, entry: dict[str, Any]) -> None:
         if entry["type"] == "text":
             self._said.append(entry["text"])
             return
@@ -183,8 +185,8 @@ class _AuthoringShow:
         played = self._api.ask("/definitions/simulate", handed | {"scenarios": {"scenarios": found}})
         self._print()
         for one in played["scenarios"]:
-            told = "[green]as expected[/]" if one["ok"] else "[bold red]differently[/]"
-            self._print(f"  {told}  {escape(one['name'])}")
+            result = "[green]as expected[/]" if one["ok"] else "[bold red]differently[/]"
+            self._print(f"  {result}  {escape(one['name'])}")
         return found
 
     def _publish(self, talk: dict[str, Any], scenarios: list[dict[str, Any]]) -> Any:

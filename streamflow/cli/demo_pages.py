@@ -1,11 +1,11 @@
-"""The web application of a demo: a history and a sidecar of its own, on a free port."""
+"""The web application of a demo: its own history and sidecar, on a free port."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from streamflow.cli.dev import pages_at
-from streamflow.cli.dev_address import SidecarPlace
+from streamflow.cli.dev_discovery import SidecarPlace
 from streamflow.cli.processes import Workers
 from streamflow.settings import Settings
 
@@ -13,7 +13,7 @@ LISTENING = "sidecar_listening"  # what the sidecar's log says when the pages ca
 
 
 class DemoPages:
-    """`told` says where the pages are, or why there are none; `api` is where the sidecar answers, if it runs. It runs
+    """`notice` says where the pages are, or why there are none; `api` is where the sidecar answers, if it runs. It runs
     where there are pages, and where it `is_needed`."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
@@ -25,7 +25,7 @@ class DemoPages:
         self._environment = {"STREAMFLOW_HISTORY__PATH": str(folder / "history.db"), **place.environment()}
         self._has_history = settings.history.postgresql is None
         self._are_there = self._has_history and are_built()
-        self.told = (
+        self.notice = (
             pages_at(place.url)
             if self._has_history
             else "The settings name a PostgreSQL for the history; a demo writes nothing there and has no pages."

@@ -84,7 +84,7 @@ def endpoint(answers: list[RecordedAnswer]) -> Iterator[str]:
                 self.wfile.flush()
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Nothing: the sidecar's log tells of its requests."""
+            """Nothing: the sidecar's log has its requests."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         serving = threading.Thread(target=server.serve_forever, name="recorded model", daemon=True)

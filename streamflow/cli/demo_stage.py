@@ -1,4 +1,4 @@
-"""What demos share: a folder, a Kafka and workers that go with them, and a console that tells the story."""
+"""What demos share: a folder, a Kafka and workers that go with them, and a console that prints the story."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from streamflow.cli.dev import with_bootstrap
 from streamflow.cli.processes import Workers, environment
 from streamflow.errors import OperationError
 from streamflow.kafka.admin import Admin, apply
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from streamflow.kafka.topics import Topic
 from streamflow.settings import Kafka, Settings, Topics
 
@@ -46,10 +46,10 @@ def perform(play: Callable[[DemoStage], bool], *, keep: bool) -> None:
         try:
             ok = play(stage)
         except OperationError:
-            stage.tell_logs()
+            stage.print_logs()
             raise
         if not ok:
-            stage.tell_logs()
+            stage.print_logs()
         if keep:
             stage.stay()
     if not ok:
@@ -100,17 +100,17 @@ class DemoStage:
             self.until(self._ready, _READY_S, "the workers to be ready")
         workers = self.workers.workers.values()
         pids = ", ".join(f"{worker.name} is process {worker.process.pid}" for worker in workers)
-        self.console.print(f"  {pids}\n  {self.pages.told}")
+        self.console.print(f"  {pids}\n  {self.pages.notice}")
 
     def stay(self) -> None:
         """Keeps everything running until Ctrl-C or SIGTERM, with which all of it ends."""
-        self.console.print(f"\n  Everything stays until Ctrl-C. {self.pages.told}")
+        self.console.print(f"\n  Everything stays until Ctrl-C. {self.pages.notice}")
         with contextlib.suppress(KeyboardInterrupt):
             while True:
                 self.workers.tend()
                 time.sleep(_TEND_S)
 
-    def tell_logs(self) -> None:
+    def print_logs(self) -> None:
         """The end of what the workers said."""
         if self._logs:
             output.err().print(escape("The workers' last lines:\n" + "\n".join(self._logs)))
@@ -121,7 +121,7 @@ class DemoStage:
         self.console.rule(f"[bold]{text}", align="left", characters="─")
 
     def lines(self, text: str) -> None:
-        """Text as it is, set in a little; lines that are too long for the terminal go on below, so that they can be
+        """Text as it is, set in a little; lines that are too long for the terminal continue below, so that they can be
         copied whole."""
         self.console.print(Text("\n".join(f"    {line}" for line in text.splitlines())), soft_wrap=True)
 

@@ -1,4 +1,4 @@
-"""`streamflow drill`: injects faults, on the user's Kafka or on one of its own, and checks every promise."""
+"""`streamflow drill`: injects faults, on the user's Kafka or on its own one, and checks every promise."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from streamflow.drill.drill import Board, Drill, Plan
 from streamflow.drill.faults import FAULTS, chosen_faults, schedule
 from streamflow.drill.setting import OWN_SESSION_S, SESSION_S, settings_for
 from streamflow.drill.verdict import Verdict
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from streamflow.ops.log import configure_log
 from streamflow.settings import Settings
 
@@ -56,8 +56,8 @@ def drill(
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="keep topics, groups, logs and state")] = False,
 ) -> None:
-    """Injects faults and checks that every promise holds: about a minute, on --bootstrap or on a Kafka of its own.
-    Creates topics and groups under a prefix of its own, starts workers and load, injects faults only into these (and
+    """Injects faults and checks that every promise holds: about a minute, on --bootstrap or on its own Kafka.
+    Creates topics and groups under a separate prefix, starts workers and load, injects faults only into these (and
     into its own broker, if it has one), and removes everything afterwards, also after Ctrl-C. The exit code is 0 if
     every promise was kept, and 1 if not."""
     session = session_of(ctx)
@@ -72,11 +72,11 @@ def drill(
     configure_log(given.model_copy(update={"log_level": "error"}))  # clients complain of what is broken here on purpose
     show = LiveLine()
     show.say(f"seed {seed}, prefix {prefix}, session timeout {session_s:g} s")
-    for blow in plan.blows:
-        show.say(f"  {blow}")
+    for injection in plan.injections:
+        show.say(f"  {injection}")
     with show:
         verdict = _played(given, plan, prefix, session_s, show, keep=keep)
-    _tell(session, verdict)
+    _show_verdict(session, verdict)
     if not verdict.ok:
         raise typer.Exit(1)
 
@@ -90,17 +90,17 @@ def _played(given: Settings, plan: Plan, prefix: str, session_s: float, show: Li
             broker = stack.enter_context(EmbeddedBroker(folder / "broker", progress=show.say))
             given = with_bootstrap(given, broker.bootstrap_servers)
 
-        def tell(board: Board) -> None:
+        def update(board: Board) -> None:
             show.update(_line(board))
 
         settings = settings_for(given, prefix, folder, session_s)
-        one = Drill(settings, plan, session_s, broker, folder, tell, show.say)
+        one = Drill(settings, plan, session_s, broker, folder, update, show.say)
         verdict: Verdict | None = None
         try:
             verdict = one.run()
         finally:
             one.end()
-            if broker is None and one.ground.made:
+            if broker is None and one.environment.made:
                 _removed(one, verdict, show, keep=keep)
         return verdict
 
@@ -111,7 +111,7 @@ def _removed(one: Drill, verdict: Verdict | None, show: LiveLine, *, keep: bool)
         show.say(f"kept: the topics and groups that begin with {prefix}")
         return
     show.say("removing topics and groups; a second Ctrl-C leaves what is left")
-    removed = one.ground.remove(one.session_s)
+    removed = one.environment.remove(one.session_s)
     if verdict is not None:
         verdict.removed = removed
     show.say(
@@ -135,7 +135,7 @@ def _folder(show: LiveLine, *, keep: bool) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _tell(session: Session, verdict: Verdict) -> None:
+def _show_verdict(session: Session, verdict: Verdict) -> None:
     if session.json:
         output.say_json(verdict.as_json())
     else:

@@ -17,8 +17,8 @@ from streamflow.kafka.publication import read_log
 from streamflow.kafka.topics import UNCLAIMED
 from streamflow.kafka.unknown_names import require_definition
 from streamflow.ops.deliveries import read_deliveries
-from streamflow.ops.reading import Reading
 from streamflow.ops.sending import bound_topic, event_spec, legal_topic, reader_of
+from streamflow.ops.topic_reader import Reading
 from streamflow.ops.unclaimed import read_unclaimed
 from streamflow.settings import Settings
 from streamflow.terminal import visible
@@ -90,20 +90,20 @@ def counts(
     session = session_of(ctx)
     with output.reading("reading the state") as progress:
         found = read_deliveries(session.installation, progress)
-    rows, told = [], []
+    rows, deliveries = [], []
     for name, counted in found.items():
         if definition not in (None, name):
             continue
         for place, count in sorted(counted.items()):
             event, outcome, *reason = place.split("/", 2)
             rows.append((name, event, outcome, *(reason or [""]), str(count)))
-            told.append(
+            deliveries.append(
                 {"definition": name, "event": event, "outcome": outcome, "reason": "".join(reason), "count": count}
             )
-    if not told and definition is not None:
+    if not deliveries and definition is not None:
         _require_known(session.settings, None, definition)
     text = output.table(("definition", "event", "outcome", "reason", "count>"), rows, "no event was delivered")
-    session.show({"deliveries": told}, text)
+    session.show({"deliveries": deliveries}, text)
 
 
 @app.command(epilog=examples("events tail shipping", "events tail order.shipped --from-beginning --limit 5 --json"))

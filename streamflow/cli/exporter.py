@@ -32,7 +32,7 @@ def exporter(
 ) -> None:
     """Measures the lag of every group and lane in records and seconds, and serves it at /metrics until SIGTERM or
     Ctrl-C. It joins no consumer group; one exporter is enough."""
-    from streamflow.kafka.expiry import tell_expiry
+    from streamflow.kafka.expiry import report_expiry
     from streamflow.kafka.granted import require_rights
     from streamflow.kafka.greeting import require_welcome
     from streamflow.kafka.rights import Role, rights
@@ -49,7 +49,7 @@ def exporter(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: stop.set())
     metrics = ProcessMetrics(Process.EXPORTER)
-    tell_expiry(settings.kafka, metrics)
+    report_expiry(settings.kafka, metrics)
     with served(metrics, listen or settings.metrics.listen or _LISTEN):
         export(settings, metrics, stop)
     log.info("exporter_stopped")

@@ -184,8 +184,8 @@ def trouble(
         for row in page.rows
     ]
     text = output.table(("kind", "reason", "definition", "key", "where", "when"), rows, "nothing needs attention")
-    told = ", ".join(f"{n:,}{'+' if n >= _CAP else ''} {name}" for name, n in counts.items() if n)
-    text += f"\n\n{told}" if told else ""
+    counted = ", ".join(f"{n:,}{'+' if n >= _CAP else ''} {name}" for name, n in counts.items() if n)
+    text += f"\n\n{counted}" if counted else ""
     if page.next is not None:
         text += f"\nthe next page: --cursor {page.next}"
     session.show(

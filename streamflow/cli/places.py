@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A problem in a file, on a line and in a column (counted from 1; 0 if it cannot be told)."""
+    """A problem in a file, on a line and in a column (counted from 1; 0 if it is not known)."""
 
     file: Path
     line: int

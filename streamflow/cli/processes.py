@@ -74,7 +74,7 @@ class Workers:
     _listeners: list[threading.Thread] = field(default_factory=list)
 
     def start(self, name: str, role: str, **env: str) -> Worker:
-        """Starts a worker of `role` under a name of its own."""
+        """Starts a worker of `role` under its own name."""
         with _undisturbed():
             process = self._launch(name, role, env)
             worker = self.workers[name] = Worker(name, role, env, process, time.monotonic())

@@ -11,12 +11,12 @@ from streamflow.cli.output import examples
 from streamflow.cli.run_requests import RunId, Timeout
 from streamflow.cli.runs_start import payload
 from streamflow.cli.session import session_of
-from streamflow.cli.timeline import told
+from streamflow.cli.timeline import description
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.unknown_names import require_definition
 from streamflow.ops.approvals import Approvals, decide, open_approval
+from streamflow.ops.command_request import ANSWER_S, ask
 from streamflow.ops.history import partition_of_known_run, read_history
-from streamflow.ops.requests import ANSWER_S, ask
 
 Step = Annotated[str, typer.Argument(metavar="STEP", help="the approval's step, as `runs approvals` shows it")]
 By = Annotated[str, typer.Option("--by", help="who decides")]
@@ -106,7 +106,7 @@ def _decide(
     answer = ask(
         settings, command, key=approval.key, partition=partition_of_known_run(settings, run), timeout_s=timeout_s
     )
-    lines = [f"{one.seq:>4}  {one.address:<16} {told(one)}" for one in answer.transitions]
+    lines = [f"{one.seq:>4}  {one.address:<16} {description(one)}" for one in answer.transitions]
     transitions = [{"seq": one.seq, "type": one.type, "step": one.step} for one in answer.transitions]
     session_of(ctx).show(
         {"run": run, "step": step, "decision": decision, "command": command.id, "transitions": transitions},

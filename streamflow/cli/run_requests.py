@@ -9,15 +9,15 @@ import typer
 
 from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
-from streamflow.cli.timeline import told
+from streamflow.cli.timeline import description
 from streamflow.engine.commands import CancelRun, Command, FailRun, RetryStep, SkipStep
 from streamflow.engine.transitions import Transition
 from streamflow.errors import Rejected
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.unknown_names import remedy
+from streamflow.ops.command_request import ANSWER_S, ask, new_id
 from streamflow.ops.history import partition_of_known_run, read_history
-from streamflow.ops.requests import ANSWER_S, ask, new_id
 from streamflow.ops.restarts import restart as restart_run
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="a run id, as `runs list` shows it")]
@@ -98,7 +98,7 @@ def _ask(ctx: typer.Context, run: str, command: Command, timeout_s: float) -> No
         if error.code == "not_parked" and isinstance(command, RetryStep | SkipStep):
             require_step(read_log(settings), read_history(settings, run), command.address)
         raise
-    lines = [f"{t.seq:>4}  {t.address:<16} {told(t)}" for t in answer.transitions]
+    lines = [f"{t.seq:>4}  {t.address:<16} {description(t)}" for t in answer.transitions]
     session.show(
         {
             "run": run,

@@ -11,7 +11,7 @@ from streamflow.cli.output import examples
 from streamflow.cli.runs_start import start
 from streamflow.cli.runs_watch import watch
 from streamflow.cli.session import session_of
-from streamflow.cli.timeline import told
+from streamflow.cli.timeline import description
 from streamflow.definition.mermaid import mermaid
 from streamflow.definition.plan import NO_OUTCOME
 from streamflow.engine.transitions import RunStarted, Transition
@@ -19,8 +19,8 @@ from streamflow.errors import Rejected
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.unknown_names import remedy, require_definition
 from streamflow.ops.history import STATUSES, RunSummary, described, read_history, read_runs, summary_of
-from streamflow.ops.reading import Progress
 from streamflow.ops.steps import StepProgress, progress_of, step_states
+from streamflow.ops.topic_reader import Progress
 from streamflow.settings import Settings
 from streamflow.terminal import visible
 
@@ -174,7 +174,9 @@ def timeline(history: list[Transition]) -> str:
     width = max(len(transition.address) for transition in history)
     for transition in history:
         since = output.length(transition.at_ms - first.at_ms)
-        lines.append(f"{transition.seq:>4}  +{since:<12} {transition.address:<{width}}  {told(transition)}".rstrip())
+        lines.append(
+            f"{transition.seq:>4}  +{since:<12} {transition.address:<{width}}  {description(transition)}".rstrip()
+        )
     return "\n".join(lines)
 
 

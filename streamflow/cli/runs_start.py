@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamflow.cli import objects, output
 from streamflow.cli.session import EXIT_OUTSIDE, Session, session_of
-from streamflow.cli.timeline import told
+from streamflow.cli.timeline import description
 from streamflow.definition.syntax import load_text
 from streamflow.engine.steps.kind import short
 from streamflow.engine.trace import CORRELATION_CHARS
@@ -22,11 +22,11 @@ from streamflow.engine.transitions import ENDINGS, ApprovalRequested, Transition
 from streamflow.errors import DefinitionError, Rejected
 from streamflow.ids import partition_of
 from streamflow.kafka.publication import read_log
+from streamflow.ops.command_request import ANSWER_S, Answer, ask
 from streamflow.ops.history import find_history, open_runs, summary_of, transitions
 from streamflow.ops.outputs import outputs_of
-from streamflow.ops.reading import Reading
-from streamflow.ops.requests import ANSWER_S, Answer, ask
 from streamflow.ops.starts import Request, request, started_before
+from streamflow.ops.topic_reader import Reading
 from streamflow.settings import Settings
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.json_text import read_json
@@ -182,7 +182,7 @@ def _begin(session: Session, found: Request, timeout_s: float) -> None:
         )
         return
     run = answer.transitions[0].run
-    began = [f"  {one.seq:>3} {one.address:<16} {told(one)}" for one in answer.transitions]
+    began = [f"  {one.seq:>3} {one.address:<16} {description(one)}" for one in answer.transitions]
     facts = {"run": run, "already": False, "version": found.version, "seq": answer.transitions[-1].seq}
     name = f"{found.command.definition}@{found.version}"
     session.show(facts, "\n".join([f"run {run} of {name} for {found.command.key}", *began]))
@@ -196,8 +196,8 @@ def _ask(settings: Settings, found: Request, timeout_s: float) -> Answer:
 
 
 def _run(session: Session, found: Request, timeout_s: float) -> tuple[str, list[Transition]]:
-    """Starts it, shows how it goes on (on stderr); its id and its history up to its end, or as far as it came in time.
-    A parked run has come as far as it can without a person."""
+    """Starts it, shows how it continues (on stderr); its id and its history up to its end, or as far as it came in
+    time. A parked run has come as far as it can without a person."""
     key, deadline = found.command.key, time.monotonic() + timeout_s
     with open_runs(session.settings, key=key, start=OFFSET_END) as reading:
         known: list[Transition] = []
@@ -214,7 +214,7 @@ def _run(session: Session, found: Request, timeout_s: float) -> tuple[str, list[
             if transition.run != run or transition.seq in history:
                 continue
             history[transition.seq] = transition
-            _tell(transition, next(iter(history.values())).at_ms)
+            _note_transition(transition, next(iter(history.values())).at_ms)
             if isinstance(transition.data, ENDINGS) or summary_of(list(history.values())).status == "parked":
                 break
     return run, list(history.values())
@@ -226,8 +226,10 @@ def _followed(reading: Reading, known: list[Transition], deadline: float) -> Ite
         yield from transitions(reading.follow())
 
 
-def _tell(transition: Transition, began_ms: int) -> None:
-    output.note(f"  +{output.length(transition.at_ms - began_ms):<10} {transition.address:<16} {told(transition)}")
+def _note_transition(transition: Transition, began_ms: int) -> None:
+    output.note(
+        f"  +{output.length(transition.at_ms - began_ms):<10} {transition.address:<16} {description(transition)}"
+    )
     if isinstance(transition.data, ApprovalRequested):
         output.note(
             f"  it waits for {' or '.join(transition.data.who)}: streamflow runs approve {transition.run} "

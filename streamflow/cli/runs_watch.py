@@ -15,7 +15,7 @@ from rich.text import Text
 
 from streamflow.cli import output
 from streamflow.cli.session import session_of
-from streamflow.cli.timeline import told
+from streamflow.cli.timeline import description
 from streamflow.engine.transitions import Transition
 from streamflow.errors import Rejected
 from streamflow.kafka.publication import read_log
@@ -114,7 +114,7 @@ class Board:
                 Text(visible(run.key)),
                 status,
                 Text(transition.address),
-                Text(told(transition)),
+                Text(description(transition)),
             )
         return Group(head, table)
 
@@ -126,5 +126,5 @@ def _line(transition: Transition, *, as_json: bool) -> None:
     step = f" {transition.step}" if transition.step else ""
     output.say(
         f"{output.local_time(transition.at_ms)} {transition.run} {transition.seq:>3} {visible(transition.key)}{step}: "
-        f"{told(transition)}"
+        f"{description(transition)}"
     )

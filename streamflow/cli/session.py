@@ -57,7 +57,7 @@ class Session:
     @cached_property
     def known(self) -> Settings:
         """As `given`, and what nobody set as the `streamflow dev` of this folder has it."""
-        from streamflow.cli.dev_address import remembered
+        from streamflow.cli.dev_discovery import remembered
 
         kept = remembered(self.given)
         return self.given if kept is None else kept.over(self.given)
@@ -109,7 +109,7 @@ class Session:
 
         from streamflow.settings import Settings
 
-        # what is logged on the way is no part of the answer; workers set up a log of their own
+        # what is logged on the way is no part of the answer; workers set up their own log
         structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
         named = str(self.config) if self.config is not None else os.environ.get("STREAMFLOW_CONFIG")
         if named and not Path(named).is_file():
@@ -144,7 +144,7 @@ class Session:
         typer.echo(json.dumps(data, indent=2, sort_keys=True, default=str) if self.json else visible_lines(text))
 
     def show_error(self, error: StreamflowError) -> int:
-        """Tells of the error on stderr, and returns the exit code of its family."""
+        """Reports the error on stderr, and returns the exit code of its family."""
         if self.json:
             said: dict[str, Any] = {"code": error.code, "message": error.message, "facts": error.facts}
             if isinstance(error, DefinitionError):

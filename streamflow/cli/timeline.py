@@ -8,7 +8,7 @@ from streamflow.engine.transitions import Transition
 from streamflow.terminal import visible
 
 
-def told(transition: Transition) -> str:
+def description(transition: Transition) -> str:
     """What happened, in a few words and on one line. Attempts after the first one say which they are."""
     words = FACT_RULES[type(transition.data)].words(transition.data, local_time)
     said = visible(" ".join(words.splitlines()))

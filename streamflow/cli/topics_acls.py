@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.table import Table
 
 from streamflow.cli import output
-from streamflow.cli.checking import checked_all, tell
+from streamflow.cli.checking import checked_all, show_checked
 from streamflow.cli.session import EXIT_AUTHOR, Session
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.content import emitted_names, received_events
@@ -18,7 +18,7 @@ from streamflow.definition.model import Definition
 from streamflow.errors import Rejected
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.rights import Resource, Right, Role, UsersTopics, rights
-from streamflow.ops.catalog import Surroundings
+from streamflow.ops.catalog import CatalogResolver
 from streamflow.settings import Settings
 
 PRINCIPAL = "User:streamflow-{role}"
@@ -117,10 +117,10 @@ def _with_sent(settings: Settings, role: Role, users: UsersTopics, sent_to: Sequ
 
 def _of_files(session: Session, paths: Sequence[Path]) -> UsersTopics:
     """The topics that definitions in files name. Nobody is asked."""
-    around = Surroundings(lambda: read_log(session.settings), whole=False)
+    around = CatalogResolver(lambda: read_log(session.settings), whole=False)
     found = checked_all(session.known, list(paths), None, around)
     if not all(each.ok for each in found):
-        tell(session, found)
+        show_checked(session, found)
         raise SystemExit(EXIT_AUTHOR)
     return _union(
         (each.definition, each.catalog) for each in found if each.definition is not None and each.catalog is not None

@@ -129,12 +129,12 @@ def process_metrics(settings: Settings, process: Process) -> Iterator[Metrics | 
     if settings.metrics.listen is None:
         yield None
         return
-    from streamflow.kafka.expiry import tell_expiry
+    from streamflow.kafka.expiry import report_expiry
     from streamflow.metrics.collector import ProcessMetrics
     from streamflow.metrics.server import served
 
     metrics = ProcessMetrics(process)
-    tell_expiry(settings.kafka, metrics)
+    report_expiry(settings.kafka, metrics)
     with served(metrics, settings.metrics.listen):
         yield metrics
 

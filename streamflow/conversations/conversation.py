@@ -59,7 +59,7 @@ class Revision:
 
     def facts(self, *, whole: bool = False) -> dict[str, Any]:
         """The revision as JSON data; with its text if it is to be `whole`."""
-        told = {
+        facts = {
             "revision": self.number,
             "parent": self.parent,
             "sha": self.sha,
@@ -67,7 +67,7 @@ class Revision:
             "at_ms": self.at_ms,
             "sentences": list(self.sentences),
         }
-        return told | {"text": self.text} if whole else told
+        return facts | {"text": self.text} if whole else facts
 
 
 @dataclass(slots=True)
@@ -285,9 +285,9 @@ class Conversation:
 
 
 def _facts(event: Understood | OperationsProposed | ScenariosPlayed) -> dict[str, Any]:
-    told: dict[str, Any] = msgspec.to_builtins(event)
-    del told["type"]
-    return told
+    facts: dict[str, Any] = msgspec.to_builtins(event)
+    del facts["type"]
+    return facts
 
 
 def folded(id: str, entries: Iterable[Entry]) -> Conversation:

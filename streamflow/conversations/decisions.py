@@ -91,7 +91,7 @@ def chosen(state: Conversation, question: int, choice: int | None) -> dict[str, 
 
 
 def confirm(state: Conversation, *, turn: str, model: str, holder: str, now_ms: int) -> list[Event]:
-    """A yes to what was understood, and the turn that goes on with it. Raises Rejected: `turn_open`,
+    """A yes to what was understood, and the turn that continues with it. Raises Rejected: `turn_open`,
     `nothing_proposed`."""
     require_changeable(state)
     before = _free(state, now_ms)

@@ -103,8 +103,8 @@ class Dialogue:
                     ToolCalled(turn=self._turn.turn, tool=_clean(call.name)[:100], failed=failed, result=text[:_SHOWN])
                 )
             if self._failures > REPAIRS:
-                told = " ".join(self._problems[:3])
-                return "unrepaired", f"After {REPAIRS} corrections there still are problems: {told} Say what to do."
+                problems = " ".join(self._problems[:3])
+                return "unrepaired", f"After {REPAIRS} corrections there still are problems: {problems} Say what to do."
             if self._understood is not None and (self._turn.mode != "edit" or self._understood.questions):
                 return "waiting", ""
         return "limit", f"The model was asked {ANSWERS} times, which is the limit of a turn. Send a message to go on."
@@ -175,12 +175,12 @@ class Dialogue:
         wrong = [one for one in found.new_problems if one.severity == "error"]
         if wrong:
             self._failed([str(one) for one in wrong])
-            told = json.dumps(found.facts()["new_problems"][:10], ensure_ascii=True)
-            return True, f"Nothing was kept, because of new problems. Send all operations again, corrected. {told}"
+            problems = json.dumps(found.facts()["new_problems"][:10], ensure_ascii=True)
+            return True, f"Nothing was kept, because of new problems. Send all operations again, corrected. {problems}"
         self._tried = found.draft
         self._operations += [one.model_dump(mode="json", by_alias=True, exclude_unset=True) for one in found.operations]
-        told = json.dumps(found.facts()["new_problems"][:10], ensure_ascii=True)
-        return False, "\n".join([*found.difference.sentences, f"New warnings: {told}"])
+        problems = json.dumps(found.facts()["new_problems"][:10], ensure_ascii=True)
+        return False, "\n".join([*found.difference.sentences, f"New warnings: {problems}"])
 
     def _failed(self, problems: list[str]) -> None:
         self._failures += 1
@@ -203,23 +203,23 @@ class Dialogue:
     def _messages(self) -> list[Message]:
         """What was said before, then the message with the draft as it is: the draft is the memory, not the talk."""
         before = [one for one in self._state.messages if one.seq < self._turn.message][-_REMEMBERED:]
-        told = [f"{one.by}: {one.event.text}" for one in before if isinstance(one.event, MessageSent)]
+        earlier = [f"{one.by}: {one.event.text}" for one in before if isinstance(one.event, MessageSent)]
         sent = next(one.event for one in self._state.messages if one.seq == self._turn.message)
         assert isinstance(sent, MessageSent)
         problems = [str(one) for one in problems_of(self._base, self._whole)]
         materials = [Material("draft", self._base.text)]
         if problems and self._base.definition.steps:
             materials.append(Material("problems of the draft", "\n".join(problems[:20])))
-        if told:
-            materials.append(Material("earlier messages", "\n".join(told)))
+        if earlier:
+            materials.append(Material("earlier messages", "\n".join(earlier)))
         yes = " (The person has said yes to what was understood. Apply it now.)" if self._turn.confirmed else ""
         return [UserMessage(sent.text + yes, tuple(materials))]
 
     def _catalog_text(self) -> str:
-        told = json.dumps(
+        text = json.dumps(
             self._own.model_dump(mode="json", by_alias=True, exclude_unset=True), ensure_ascii=False, sort_keys=True
         )
-        return told if len(told) <= _CATALOG else search(self._own, "")
+        return text if len(text) <= _CATALOG else search(self._own, "")
 
 
 def _is_cancelled() -> bool:

@@ -217,8 +217,8 @@ def _wanted(state: Conversation, proposal: str | None, operations: Sequence[int]
     numbers = sorted(set(found.open if operations is None else operations))
     closed = [number for number in numbers if number not in found.open]
     if closed or not numbers:
-        told = f"operation {closed[0]} does not" if closed else "none was named that does"
-        raise Rejected("operation_closed", f"Of this proposal {told} are undecided. Read which.")
+        which = f"operation {closed[0]} does not" if closed else "none was named that does"
+        raise Rejected("operation_closed", f"Of this proposal {which} are undecided. Read which.")
     return found, numbers
 
 

@@ -1,6 +1,6 @@
 """What happens in a conversation, as records of the topic `authoring`. Pure.
 
-Each entry has a key of its own, `<conversation>/<seq>`, so compaction removes only what a tombstone names. The numbers
+Each entry has its own key, `<conversation>/<seq>`, so compaction removes only what a tombstone names. The numbers
 of a conversation begin at 1 and have no gaps.
 """
 

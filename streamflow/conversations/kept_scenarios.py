@@ -20,7 +20,7 @@ from streamflow.ops.scenarios import Performance, perform, published_children, r
 
 MOST = 100  # scenarios of one conversation
 _LONGEST = 200_000  # characters of all of them
-_TOLD = 5  # sentences about one that went differently
+_MOST_DIFFERENCES = 5  # sentences about one that went differently
 
 
 def keep(state: Conversation, given: str | dict[str, Any]) -> list[Event]:
@@ -34,9 +34,9 @@ def keep(state: Conversation, given: str | dict[str, Any]) -> list[Event]:
         raise Rejected(
             "text_invalid", f"There are {len(found.scenarios)} scenarios, and at most {MOST} are kept. Remove some."
         )
-    told = found.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    require_short("text of the scenarios", json.dumps(told), _LONGEST)
-    return [ScenariosKept(scenarios=told)] if told != state.scenarios else []
+    content = found.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    require_short("text of the scenarios", json.dumps(content), _LONGEST)
+    return [ScenariosKept(scenarios=content)] if content != state.scenarios else []
 
 
 def expect(state: Conversation, played: Performance, names: Collection[str] | None) -> list[Event]:
@@ -82,10 +82,10 @@ def outcome(state: Conversation, revision: int, found: Performance | str) -> Sce
     if isinstance(found, str):
         return ScenariosPlayed(revision=revision, count=count, trouble=found)
     before = {one["name"] for one in state.played.different} if state.played is not None else set()
-    told = [one | {"is_new": one["name"] not in before} for one in different(found)]
-    return ScenariosPlayed(revision=revision, count=count, different=told)
+    scenarios = [one | {"is_new": one["name"] not in before} for one in different(found)]
+    return ScenariosPlayed(revision=revision, count=count, different=scenarios)
 
 
 def different(found: Performance) -> list[dict[str, Any]]:
     """The scenarios that did not go as they expect, each with its `name` and what is `told` of it."""
-    return [{"name": one.name, "told": list(one.told[:_TOLD])} for one in found.played if not one.ok]
+    return [{"name": one.name, "told": list(one.problems[:_MOST_DIFFERENCES])} for one in found.played if not one.ok]

@@ -38,8 +38,8 @@ def entries(catalog: Catalog, names: list[str]) -> str:
             hint = f" Did you mean {near}?" if near else ""
             lines.append(f"There is no entry {name[:100]!a} in the catalog.{hint}")
         else:
-            told = spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
-            lines.append(json.dumps(told, ensure_ascii=False, sort_keys=True))
+            entry = spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
+            lines.append(json.dumps(entry, ensure_ascii=False, sort_keys=True))
     return "\n".join(lines)[:_LONGEST] or "No names were given."
 
 
@@ -50,5 +50,5 @@ def _line(spec: _Spec) -> str:
 
 def _score(spec: _Spec, wanted: set[str]) -> int:
     named = set(_WORD.findall(spec.name.lower()))
-    told = set(_WORD.findall(f"{spec.title or ''} {spec.description or ''}".lower()))
-    return 2 * len(wanted & named) + len(wanted & told)
+    described = set(_WORD.findall(f"{spec.title or ''} {spec.description or ''}".lower()))
+    return 2 * len(wanted & named) + len(wanted & described)

@@ -37,12 +37,12 @@ def origin(entries: Sequence[Entry], revision: int) -> list[dict[str, Any]]:
 
 def _step(entry: Entry, said: _Said) -> dict[str, Any]:
     event = entry.event
-    told = {"revision": entry.seq, "by": entry.by, "at_ms": entry.at_ms}
+    facts = {"revision": entry.seq, "by": entry.by, "at_ms": entry.at_ms}
     if not isinstance(event, Revised):
-        return told | {"authors": [entry.by], "operations": [], "sentences": [], "model": None, "messages": []}
+        return facts | {"authors": [entry.by], "operations": [], "sentences": [], "model": None, "messages": []}
     proposal = said.proposals.get(event.proposal or "")
     turn = said.turns.get(proposal.turn) if proposal is not None else None
-    return told | {
+    return facts | {
         "authors": event.authors,
         "operations": event.operations,
         "sentences": event.sentences,

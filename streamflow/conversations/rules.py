@@ -39,11 +39,11 @@ def answer(state: Conversation, turn: TurnStarted, own: Catalog, whole: Catalog)
     assert isinstance(sent, MessageSent)
     draft = Draft.parse(state.revision.text)
     if turn.mode == "ask":
-        return _told(turn, _explained(draft, whole, state), cause="done")
+        return _ended(turn, _explained(draft, whole, state), cause="done")
     if sent.question is not None:
         choice = _choice(state, sent)
         if choice is None:
-            return _told(turn, "The question is no longer open. Nothing was changed.", cause="done")
+            return _ended(turn, "The question is no longer open. Nothing was changed.", cause="done")
         if choice["operations"] or choice["sentence"] is None:
             return _decided(state, turn, choice, _gaps(state, sent.question), draft, whole)
     if draft.definition.steps:
@@ -64,7 +64,7 @@ def _drafted(state: Conversation, turn: TurnStarted, sentence: str, own: Catalog
         try:
             made = drafting.applied(state.revision, operations_of(state, found.text), whole)
         except (DefinitionError, Rejected) as error:
-            return _told(turn, f"The draft cannot be changed so. {error.message}", cause="failed", code=error.code)
+            return _ended(turn, f"The draft cannot be changed so. {error.message}", cause="failed", code=error.code)
         events.append(drafting.proposed(made, proposal=turn.turn, turn=turn.turn, base=state.current))
     return [*events, TurnEnded(turn=turn.turn, cause="waiting")]
 
@@ -94,7 +94,7 @@ def _decided(
             made = drafting.applied(state.revision, choice["operations"], catalog)
         except (DefinitionError, Rejected) as error:
             text = f"The answer no longer fits the draft. {error.message}"
-            return _told(turn, text, cause="failed", code=error.code)
+            return _ended(turn, text, cause="failed", code=error.code)
         offer = drafting.proposed(made, proposal=turn.turn, turn=turn.turn, base=state.current, settles=gaps)
         return [offer, TurnEnded(turn=turn.turn, cause="waiting")]
     settled = [*state.settled, *gaps]
@@ -115,11 +115,11 @@ def _edited(
         asked = [*(one.facts() for one in found.questions), *left.questions][:MOST]
         understood = Understood(turn=turn.turn, statements=left.statements, questions=asked)
         return [TextAdded(turn=turn.turn, text=text), understood, ended]
-    told = "\n".join([LABEL, *(f"- {one}" for one in found.revision.difference.sentences)])
+    text = "\n".join([LABEL, *(f"- {one}" for one in found.revision.difference.sentences)])
     understood = Understood(
         turn=turn.turn, statements=facts(found.statements), questions=[one.facts() for one in found.questions]
     )
-    events: list[Event] = [TextAdded(turn=turn.turn, text=told), understood]
+    events: list[Event] = [TextAdded(turn=turn.turn, text=text), understood]
     if turn.mode == "edit" or turn.confirmed:
         events.append(drafting.proposed(found.revision, proposal=turn.turn, turn=turn.turn, base=state.current))
     return [*events, ended]
@@ -150,7 +150,7 @@ def _gaps(state: Conversation, question: int) -> list[str]:
     return gaps
 
 
-def _told(turn: TurnStarted, text: str, *, cause: Cause, code: str = "") -> list[Event]:
+def _ended(turn: TurnStarted, text: str, *, cause: Cause, code: str = "") -> list[Event]:
     message = text if cause == "failed" else ""
     return [
         TextAdded(turn=turn.turn, text=text),

@@ -78,6 +78,7 @@ class Conversations:
         """Deletes a conversation with all its entries. Raises OperationError, and Rejected
         (`conversation_unknown`)."""
         await asyncio.to_thread(self._kafka.write, lambda library, _now_ms: deleted(library, id))
+        self._assistant.forget(id)
 
     async def say(
         self,
@@ -112,7 +113,7 @@ class Conversations:
         return turn
 
     async def confirm(self, id: str, by: str, *, model: str | None) -> str:
-        """Says yes to what was understood, and begins the turn that goes on. Raises as `decisions.confirm`."""
+        """Says yes to what was understood, and begins the turn that continues. Raises as `decisions.confirm`."""
         turn, name = uuid.uuid4().hex[:16], self._assistant.model_name(model)
         await self.change(
             id,
@@ -156,15 +157,15 @@ class Conversations:
 
     async def run(self) -> None:
         """Ends turns that were cut off, of any process, until it is cancelled."""
-        told = ""
+        logged = ""
         while True:
             try:
                 await self.sweep()
-                told = ""
+                logged = ""
             except OperationError as error:
-                if error.code not in (told, "topic_missing"):
+                if error.code not in (logged, "topic_missing"):
                     _log.warning("conversations_unreadable", code=error.code, error=error.message)
-                told = error.code
+                logged = error.code
             await asyncio.sleep(_LOOK_S)
 
     async def sweep(self) -> None:

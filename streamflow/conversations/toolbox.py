@@ -46,8 +46,8 @@ def tools_of(mode: Mode) -> tuple[Tool, ...]:
     if mode != "ask":
         found.append(Tool(UNDERSTAND, "Shows the person what you understood, and asks.", _understand()))
     if mode == "edit":
-        told = apply_tool()
-        found.append(Tool(told["name"], told["description"], told["parameters"]))
+        applying = apply_tool()
+        found.append(Tool(applying["name"], applying["description"], applying["parameters"]))
     return tuple(found)
 
 

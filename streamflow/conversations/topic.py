@@ -39,7 +39,7 @@ class ConversationLog(Protocol):
         """What `look` finds in the conversations as they are now. Raises OperationError, and what `look` raises."""
 
     def peek(self, look: Callable[[Library], T]) -> T:
-        """What `look` finds in what this process has read so far, which is what listeners were told of. Raises what
+        """What `look` finds in what this process has read so far, which is what listeners were notified of. Raises what
         `look` raises."""
 
     def write(self, make: Make) -> Records:
@@ -111,7 +111,7 @@ class ConversationTopic:
             return self._write(make) if led else records
         self._writer.commit([Outgoing(self._topic, key.encode(), value) for key, value in records.items()])
         self._leads = True
-        self._tell({found for key, value in records.items() if (found := self._library.take(key, value)) is not None})
+        self._notify({found for key, value in records.items() if (found := self._library.take(key, value)) is not None})
         return records
 
     def listen(self, listener: Listener) -> Callable[[], None]:
@@ -138,17 +138,17 @@ class ConversationTopic:
             self._forget_reader()
 
     def _look(self) -> None:
-        told = ""
+        logged = ""
         while not self._closed.wait(_LOOK_S):
             try:
                 with self._lock:
                     if self._listeners:
                         self._caught_up()
-                told = ""
+                logged = ""
             except OperationError as error:
-                if error.code != told:
+                if error.code != logged:
                     _log.warning("authoring_unreadable", code=error.code, error=error.message)
-                told = error.code
+                logged = error.code
 
     def _caught_up(self) -> Library:
         changed: set[str] = set()
@@ -165,13 +165,13 @@ class ConversationTopic:
         except OperationError:
             self._forget_reader()
             raise
-        self._tell(changed)
+        self._notify(changed)
         return self._library
 
     def _open(self) -> LogReader:
         return LogReader(self._settings, self._topic, role="authoring", wait_ms=_WAIT_MS)
 
-    def _tell(self, changed: set[str]) -> None:
+    def _notify(self, changed: set[str]) -> None:
         for listener in list(self._listeners) if changed else ():
             listener(frozenset(changed))
 

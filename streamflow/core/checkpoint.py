@@ -22,7 +22,7 @@ class Checkpoint:
     """A captured cut on its way. `applied` is the offset of the last command in it."""
 
     def __init__(self, applied: int, batches: Iterable[Batch], unacknowledged: Callable[[], int]) -> None:
-        """`unacknowledged` tells how many outputs from before the cut the broker has not acknowledged."""
+        """`unacknowledged` returns how many outputs from before the cut the broker has not acknowledged."""
         self.applied = applied
         self._batches = list(batches)
         self._unacknowledged = unacknowledged

@@ -22,9 +22,10 @@ import msgspec
 from streamflow.definition.catalog import EventSpec
 from streamflow.definition.expression import compile_expression
 from streamflow.engine.builder import NAME_BYTES
-from streamflow.engine.marks import long_name
 from streamflow.engine.match import Matcher, Published, Source
-from streamflow.engine.trace import Sampling, Trace, command_place
+from streamflow.engine.name_limits import long_name
+from streamflow.engine.trace import Sampling, Trace
+from streamflow.ids import command_place
 from streamflow.wire import cloudevents
 from streamflow.wire.codec import DecodeError, encode_command
 from streamflow.wire.dead_letter import DeadLetter, dead_letter
@@ -34,7 +35,7 @@ from streamflow.wire.frame import Unframe
 
 STAGE = "ingress"
 
-# a publication makes a router of its own, and most of it is as it was
+# each publication makes a new router, and most of it is as it was
 _compile = lru_cache(maxsize=4096)(compile_expression)
 
 
@@ -219,7 +220,7 @@ class EventRouter:
 
 
 def _single(record: Record, envelope: Any) -> Record:
-    """One event of a batch as a record of its own, so that it can be sent again without the others."""
+    """One event of a batch as a separate record, so that it can be sent again without the others."""
     headers = tuple((name, value) for name, value in record.headers if name.lower() != "content-type")
     return record._replace(
         value=msgspec.json.encode(envelope), headers=(("content-type", cloudevents.STRUCTURED.encode()), *headers)

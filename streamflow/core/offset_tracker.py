@@ -59,7 +59,8 @@ class OffsetTracker:
         return next(iter(self._open), self.next)
 
     def read(self, offset: int, source: Source | None) -> Seen:
-        """Tells what the record at `offset` is, and notes it: a new one is open until `finish`, others are finished."""
+        """Returns what the record at `offset` is, and notes it: a new one is open until `finish`, others are
+        finished."""
         if offset < self.next:
             return Seen.FINISHED
         self.next = offset + 1

@@ -133,7 +133,7 @@ def _about(command: Command | None) -> dict[str, Any]:
 
 
 def command_output(command: Command, key: str, place: Place) -> Output:
-    """A command under the business key `key`: for this partition if it goes on with what another one began here, else
+    """A command under the business key `key`: for this partition if it continues what another one began here, else
     for the one of the first generation that `key` belongs to."""
     number = place.number if isinstance(command, _GOES_ON) else partition_of(key, place.partitions)
     return Output(COMMANDS, number, key.encode(), encode_command(command))

@@ -75,7 +75,7 @@ def read(
 
 def belongs(command: Command, place: Place, *, forwarded: bool = False) -> bool:
     """Whether `command` is in a partition that its key, or its run, may be in: one of each generation. Its sender knows
-    only the first; in a later one it is there because it was `forwarded`, or because it goes on with something."""
+    only the first; in a later one it is there because it was `forwarded`, or because it continues something."""
     if place.number >= place.partitions and isinstance(command, _ENTERING) and not forwarded:
         return False
     if isinstance(command, AdvanceWatermark | OpenGeneration):

@@ -7,7 +7,7 @@ A watermark is found in three steps, and no clock of this machine is in them:
 3. When a source is read up to such an end, everything that was appended to it before T(c) is read, its commands stand
    in `commands`, and the watermark for partition c is T(c).
 
-A transaction that somebody has open in a source keeps the position below the end, and so the watermark where it is.
+A transaction that a producer has open in a source keeps the position below the end, and so the watermark where it is.
 
 A partition of a later generation gets its events through one of the first, and its watermarks the same way, behind
 them. Its own time comes from probes that are sent to it directly.
@@ -100,7 +100,7 @@ class SourceWatermarks:
     ) -> list[tuple[int, AdvanceWatermark]]:
         """What is to be sent now: (partition of `commands`, command), where something has moved. `partitions` are how
         many each topic has, 0 if it does not exist; of one that is left out nothing is known. `commands` are the
-        partitions to tell, of all generations, `held` the sources whose commands for one of them are not sent yet.
+        partitions to notify, of all generations, `held` the sources whose commands for one of them are not sent yet.
         Everything below each source's `next` is acknowledged, but for `held`.
 
         With `probe`, something is sent to each partition, be it what it knows: its acknowledgement is the time that the
@@ -111,7 +111,7 @@ class SourceWatermarks:
             if source.topic in limited:
                 self._settle(source)
                 by_topic[source.topic].append(source)
-        told: list[tuple[int, AdvanceWatermark]] = []
+        moved: list[tuple[int, AdvanceWatermark]] = []
         idle: dict[int, AdvanceWatermark] = {}
         commands = tuple(commands)
         for topic in sorted(limited):
@@ -140,16 +140,16 @@ class SourceWatermarks:
                 )
                 if self._sent.get((topic, to)) != command:
                     self._sent[topic, to] = command
-                    told.append((to, command))
+                    moved.append((to, command))
                 else:
                     idle[to] = command
         later = [to for to in commands if to >= self._entries]
         sent = [
             (to, command) if to < self._entries else (to % self._entries, replace(command, to=to))
-            for to, command in told
+            for to, command in moved
         ]
         if probe:
-            sent += [(to, idle[to]) for to in sorted(idle.keys() - {to for to, _ in told}) if to < self._entries]
+            sent += [(to, idle[to]) for to in sorted(idle.keys() - {to for to, _ in moved}) if to < self._entries]
             sent += [(to, _PROBE) for to in later]
         return sent
 

@@ -2,7 +2,7 @@
 
 One span for each hop. Names and attributes follow the semantic conventions of OpenTelemetry for messaging and Kafka
 (version 1.43); what is our own begins with `streamflow.`. No payload and no business key is in them. Hosts make spans
-of what the core tells them and pass them to a `Tracer`; without one they make none.
+of what the core passes to them and hand them to a `Tracer`; without one they make none.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from streamflow.engine.commands import Command
 from streamflow.engine.effects import PublishEvent
 from streamflow.engine.outcome import Decision
 from streamflow.engine.tasks import Task
-from streamflow.engine.trace import RunTrace, Trace, command_place
+from streamflow.engine.trace import RunTrace, Trace
 from streamflow.engine.transitions import RunFailed, StepParked, Transition
+from streamflow.ids import command_place
 from streamflow.wire.decoding import Record
 
 Kind = Literal["server", "client", "producer", "consumer"]
@@ -91,9 +92,11 @@ def decision_spans(
     for run, place in decision.traces.items():
         if not place.trace.recorded:
             continue
-        told = [one for one in decision.transitions if one.run == run]
-        facts = shared | _of_run(run, told)
-        yield Span(place.trace, place.parent, name, "consumer", began_ns, ended_ns, facts, place.links, _error_of(told))
+        transitions = [one for one in decision.transitions if one.run == run]
+        facts = shared | _of_run(run, transitions)
+        yield Span(
+            place.trace, place.parent, name, "consumer", began_ns, ended_ns, facts, place.links, _error_of(transitions)
+        )
     for effect in decision.effects:
         if isinstance(effect, PublishEvent) and effect.trace is not None and effect.trace.recorded:
             yield _created(effect, decision.traces[effect.run], topics.get(effect.id, ""), ended_ns)
@@ -160,17 +163,17 @@ def _processed(record: Record, group: str) -> dict[str, Value]:
     }
 
 
-def _of_run(run: str, told: list[Transition]) -> dict[str, Value]:
+def _of_run(run: str, transitions: list[Transition]) -> dict[str, Value]:
     facts: dict[str, Value] = {"streamflow.run": run}
-    if told:
-        first = told[0]
+    if transitions:
+        first = transitions[0]
         facts |= {
             "streamflow.definition": first.definition,
             "streamflow.version": first.version,
             "streamflow.seq": first.seq,
-            "streamflow.transitions": tuple(one.type for one in told[:TYPES]),
+            "streamflow.transitions": tuple(one.type for one in transitions[:TYPES]),
         }
-        if steps := tuple(dict.fromkeys(one.address for one in told if one.step))[:TYPES]:
+        if steps := tuple(dict.fromkeys(one.address for one in transitions if one.step))[:TYPES]:
             facts["streamflow.steps"] = steps
         if correlation := getattr(first.data, "correlation_id", ""):
             facts["streamflow.correlation_id"] = correlation
@@ -195,8 +198,8 @@ def _of_task(task: Task) -> dict[str, Value]:
     return facts
 
 
-def _error_of(told: list[Transition]) -> str:
-    for one in told:
+def _error_of(transitions: list[Transition]) -> str:
+    for one in transitions:
         if isinstance(one.data, StepParked):
             return one.data.code
         if isinstance(one.data, RunFailed):

@@ -1,2 +1,2 @@
-"""The drill: work of its own under a prefix of its own, faults that the user allows, and a verdict on every promise by
+"""The drill: its own work under its own prefix, faults that the user allows, and a verdict on every promise by
 the checker."""

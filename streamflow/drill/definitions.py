@@ -12,7 +12,7 @@ from streamflow.settings import Settings
 
 PLACED, PAID, SIGNED, DONE = "placed", "paid", "signed", "done"  # topics, after the prefix
 SOURCES = (PLACED, PAID, SIGNED)
-SLOW = "slow"  # a lane of its own
+SLOW = "slow"  # a separate lane
 
 _CATALOG = """
 events:
@@ -24,7 +24,8 @@ events:
     key: {path: order}
     schema:
       type: object
-      properties: {id: {type: string}, order: {type: string}, amount: {type: integer}, parcels: {type: array, items: {type: string}}}
+      properties: {id: {type: string}, order: {type: string}, amount: {type: integer}, parcels: {type: array, items:
+      {type: string}}}
   - name: drill.paid
     topics: [PREFIXpaid]
     start: earliest
@@ -32,9 +33,10 @@ events:
     id: {path: id}
     key: {path: order}
     schema: {type: object, properties: {id: {type: string}, order: {type: string}, amount: {type: integer}}}
-  - {name: drill.signed, topics: [PREFIXsigned], start: earliest, match: {path: type, equals: signed}, id: {path: id}, key: {path: order}}
-  - {name: drill.done, topics: [PREFIXdone], schema: {type: object, properties: {order: {type: string}, how: {type: string}}}}
-"""  # noqa: E501
+  - {name: drill.signed, topics: [PREFIXsigned], start: earliest, match: {path: type, equals: signed}, id: {path: id},
+    key: {path: order}}
+  - {name: drill.done, topics: [PREFIXdone], schema: {type: object, properties: {order: {type: string}, how: {type:
+string}}}} """
 
 _CALL = "{name: url, expr: \"'LEDGER/PATH'\"}, {name: json, expr: \"{'order': run.key}\"}"
 _RETRY = "retry: {attempts: 1000, backoff: 100ms, longest: 500ms}, timeout: 2s"
@@ -62,10 +64,10 @@ steps:
   - id: done
     needs: [size.small, ask.approved, ask.timeout]
     join: any
-    emit: {event: drill.done, data: [{name: order, expr: trigger.order}, {name: how, expr: "has(steps.ask) ? 'asked' : 'small'"}]}
-"""  # noqa: E501
+    emit: {event: drill.done, data: [{name: order, expr: trigger.order}, {name: how, expr: "has(steps.ask) ? 'asked' :
+'small'"}]} """
 
-# A list of calls in a lane of its own.
+# A list of calls in a separate lane.
 _PARCELS = """
 name: drill-parcels
 version: "1"
@@ -116,11 +118,12 @@ on: [{id: placed, event: drill.placed, where: event.amount % 3 == 0}]
 steps:
   - id: part
     run:
-      {definition: drill-part, version: "1", key: "trigger.order + '-part'", with: [{name: amount, expr: trigger.amount}]}
+      {definition: drill-part, version: "1", key: "trigger.order + '-part'", with: [{name: amount, expr:
+      trigger.amount}]}
   - id: bye
     needs: [part]
     set: [{name: got, expr: steps.part}]
-"""  # noqa: E501
+"""
 
 STARTED = ("drill-order", "drill-parcels", "drill-limit")  # by every order; some start a drill-parent too
 PARENT = "drill-parent"

@@ -6,27 +6,27 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from streamflow.drill.faults import FAULTS, Blow
-from streamflow.drill.ground import Removed
+from streamflow.drill.environment import Removed
+from streamflow.drill.faults import FAULTS, Injection
 from streamflow_check.promises import Report
 
 
 @dataclass(frozen=True)
 class Struck:
-    """A blow that was struck: when really (seconds after the work began), and the longest time without a transition in
-    any one partition."""
+    """A fault that was injected: when (seconds after the work began), and the longest time without a transition in any
+    one partition."""
 
-    blow: Blow
+    injection: Injection
     at_s: float
     standstill_s: float
 
     @property
     def bound(self) -> str:
-        return FAULTS[self.blow.fault].bound
+        return FAULTS[self.injection.fault].bound
 
     def facts(self) -> dict[str, Any]:
         return {
-            **asdict(self.blow),
+            **asdict(self.injection),
             "began_s": round(self.at_s, 2),
             "standstill_s": round(self.standstill_s, 2),
             "bound": self.bound,
@@ -57,18 +57,18 @@ class Verdict:
 
     def as_json(self) -> dict[str, Any]:
         """Everything, for programs."""
-        told = self.report.as_json()
+        checked = self.report.as_json()
         return {
             "ok": self.ok,
             "seed": self.seed,
             "prefix": self.prefix,
-            "promises": told["promises"],
+            "promises": checked["promises"],
             "faults": [one.facts() for one in self.struck],
             "session_timeout_s": self.session_s,
             "standstill_undisturbed_s": round(self.undisturbed_s, 2),
             "troubles": self.troubles,
             "ended_by_themselves": self.fell,
-            "facts": self.facts | told["facts"],
+            "facts": self.facts | checked["facts"],
             "removed": asdict(self.removed) if self.removed is not None else None,
         }
 
@@ -80,19 +80,19 @@ class Verdict:
             for name, codes in self.fell.items()
         ]
         lines += [f"trouble: {text}" for text in self.troubles]
-        told = ", ".join(f"{count} {name}" for name, count in self.facts.items())
+        facts = ", ".join(f"{count} {name}" for name, count in self.facts.items())
         words = "All promises were kept." if self.ok else "NOT EVERYTHING WAS KEPT."
-        return "\n".join([*lines, "", f"{words} {told}; seed {self.seed}"])
+        return "\n".join([*lines, "", f"{words} {facts}; seed {self.seed}"])
 
 
 def _standstills(verdict: Verdict) -> Sequence[str]:
     rows = [("FAULT", "WHOM", "AT s", "FOR s", "STANDSTILL s", "NOT LESS THAN")]
     rows += [
         (
-            one.blow.fault,
-            one.blow.target,
+            one.injection.fault,
+            one.injection.target,
             f"{one.at_s:.1f}",
-            f"{one.blow.for_s:.1f}",
+            f"{one.injection.for_s:.1f}",
             f"{one.standstill_s:.1f}",
             one.bound,
         )

@@ -38,7 +38,7 @@ _ENDINGS = (RunCompleted, RunFailed, RunCancelled)
 
 @dataclass
 class Watcher:
-    """Follows from a thread of its own until `stop`.
+    """Follows in its own thread until `stop`.
 
     `moments` are when new transitions of each partition were seen (monotonic seconds), `decided` what the person has
     said and the broker has."""
@@ -109,7 +109,7 @@ class Watcher:
         try:
             transition = decode_transition(message.value() or b"", headers)
         except DecodeError:
-            return  # the checker tells of it
+            return  # the checker reports it
         if transition.seq <= self._seqs.get(transition.run, 0):
             return
         self._seqs[transition.run] = transition.seq

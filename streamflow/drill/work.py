@@ -86,7 +86,7 @@ def _event(
 
 @dataclass
 class Sender:
-    """Sends from a thread of its own until `finish`, which still sends all events of the orders that were begun.
+    """Sends in its own thread until `finish`, which still sends all events of the orders that were begun.
 
     `inputs` is what the broker has acknowledged, `failed` what it has not; `error` what ended the thread."""
 
@@ -172,4 +172,4 @@ class Sender:
 
 
 def _heard(error: KafkaError) -> None:
-    """A broker that goes away is what is being drilled; what is not delivered is told by the deliveries."""
+    """A broker that goes away is what is being drilled; what is not delivered is reported by the deliveries."""

@@ -132,7 +132,7 @@ class Workers:
         self.all: list[Worker] = []
 
     def start(self, name: str, role: str, env: Mapping[str, str]) -> Worker:
-        """A new worker with a store and a log of its own."""
+        """A new worker with its own store and log."""
         state = self.folder / f"{name}-state"
         worker = Worker(name, role, state, self.folder / f"{name}.log", {**env, "STREAMFLOW_STATE_DIR": str(state)})
         self.all.append(worker)

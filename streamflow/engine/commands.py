@@ -41,7 +41,7 @@ class Origin(Struct, frozen=True, gc=False, omit_defaults=True):
     the record's own, `committed` the group's committed offset (the next to read) when the command was made: everything
     below it is a duplicate. No decision reads `topic`."""
 
-    topic_id: str  # of the source topic; a topic made again has another
+    topic_id: str  # of the source topic; a topic that is created again has another
     partition: int  # of the source topic
     offset: int  # of the record
     committed: int  # of the group when the command was made: the next offset to read

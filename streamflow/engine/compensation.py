@@ -69,7 +69,7 @@ def _undo(run: RunBuilder, undo: StepPlan) -> None:
 
 
 def _has_child(run: RunBuilder, name: str) -> bool:
-    """Whether a step waits for the end of a child run, which may have to undo something of its own."""
+    """Whether a step waits for the end of a child run, which may have to undo work of its own."""
     state, step = run.head.steps[name], run.plan.step(name)
     assert step is not None
     return state.status in UNDER_WAY and not isinstance(step.work, CallPlan)

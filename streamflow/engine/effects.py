@@ -62,7 +62,7 @@ class PrintLine(Struct, frozen=True, gc=False):
 
 
 class RecordRejection(Struct, frozen=True, gc=False):
-    """Tell the sender of the command that it was refused: a record in `dead-letters` with the command's id and the
+    """Report to the sender of the command that it was refused: a record in `dead-letters` with the command's id and the
     current state."""
 
     command_id: str  # of the command that was refused

@@ -1,5 +1,5 @@
 """Erasing a business key: what the state holds of it goes, and what protects against repeated events stays under a name
-that does not tell the key (docs/design.md#erasure)."""
+that does not reveal the key (docs/design.md#erasure)."""
 
 from __future__ import annotations
 

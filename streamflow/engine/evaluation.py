@@ -22,8 +22,8 @@ _encoder = msgspec.json.Encoder()
 
 
 class ParkStep(Exception):
-    """The step cannot go on: `code` says why, `at` which part of it, `detail` which operand, field or size (a sentence
-    without a full stop, or empty)."""
+    """The step cannot continue: `code` says why, `at` which part of it, `detail` which operand, field or size (a
+    sentence without a full stop, or empty)."""
 
     def __init__(self, code: str, at: str, detail: str = "") -> None:
         super().__init__(code)

@@ -102,8 +102,8 @@ def _timer_changes(run: str, step: str, before: StepState | None, after: StepSta
 
 
 def parked_after(before: StepState | None) -> StepState:
-    """A parked step; one that has called keeps what a retry goes on from, and one that was done keeps its outcome: its
-    output does not fit into the end of the run."""
+    """A parked step; one that has called keeps what a retry continues from, and one that was done keeps its outcome:
+    its output does not fit into the end of the run."""
     if before is not None and before.status == "done":
         return replace(before, status="parked")
     if before is None or not before.attempt:

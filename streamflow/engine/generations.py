@@ -29,7 +29,7 @@ _ABOUT_RUNS = (
     c.SkipStep,
     c.FailRun,
 )
-"""Commands that senders address by the id of a run, which does not tell the generation."""
+"""Commands that senders address by the id of a run, which does not say the generation."""
 
 
 class Forwarded(Exception):
@@ -95,7 +95,7 @@ def forward(builder: DecisionBuilder, command: c.Command) -> None:
 
 
 def forward_erasure(builder: DecisionBuilder, command: c.EraseKey) -> bool:
-    """Have the next generation go on with an erasure; False when there is none."""
+    """Have the next generation continue an erasure; False when there is none."""
     after = builder.successor
     if after is None:
         return False

@@ -3,7 +3,7 @@ commands out.
 
 A definition starts runs by its newest version alone, by the first of its triggers that fits; the other versions only
 wait. Which run takes an event, and whether a wait's condition holds, only the engine can say, because that needs the
-run's state. A trigger with a key of its own makes a second delivery, to the mailbox of that key.
+run's state. A trigger with its own key makes a second delivery, to the mailbox of that key.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from streamflow.engine.trace import Trace
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A version that is served. `specs` are the events of its own pinned catalog by name, `at` the offset in
+    """A version that is served. `specs` are the events of its pinned catalog by name, `at` the offset in
     `definitions` at or below which it was read, `newest` whether its name points to it, `published_ms` the broker's
     time of its publication, `revision` the engine's that its runs are to start with. The topics of `specs` are those
     of the environment's bindings; `bound_ms` says by event's name since when."""

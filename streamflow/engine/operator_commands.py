@@ -134,5 +134,5 @@ def asked_for(
 
 
 def describe(run: RunBuilder) -> dict[str, Any]:
-    """What a refusal tells of the run as it is."""
+    """What a refusal reports of the run as it is."""
     return {"seq": run.head.seq, "steps": {name: step.status for name, step in run.head.steps.items()}}

@@ -20,7 +20,7 @@ from streamflow.engine.state import KINDS, OWN, WRITTEN_ONCE, PartitionState
 META = "!"  # store keys that begin with it are the host's own and not part of the state
 _DUE = "due/"
 _CONTENT = "content/"
-_FIRST_OF_HELD = frozenset(kind[0] for kind in (_CONTENT, *KINDS_HELD))  # tells most other keys from them at once
+_FIRST_OF_HELD = frozenset(kind[0] for kind in (_CONTENT, *KINDS_HELD))  # rules out most other keys at once
 _FIRST_OF_NOTED = _FIRST_OF_HELD | {_DUE[0]}
 _NOT_HERE: Any = object()  # None is a deleted record
 _NEAR = 512  # keys held in memory of what is due or swept; a scan for each would cost a pass over all that changed

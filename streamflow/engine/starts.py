@@ -11,7 +11,7 @@ from streamflow.engine.generations import require_mailbox_here
 from streamflow.engine.mailbox import memory
 from streamflow.engine.mailbox.identity import REQUEST, identity
 from streamflow.engine.mailbox.records import OpenRun, Remembered
-from streamflow.engine.marks import refuse_long_names
+from streamflow.engine.name_limits import refuse_long_names
 from streamflow.engine.outcome import Contents, Refused, Verdict
 from streamflow.engine.record_keys import content_key
 from streamflow.engine.state import PartitionState
@@ -115,7 +115,7 @@ def plan_of_start(builder: DecisionBuilder, contents: Contents, start: c.Definit
 
 
 def answer_parent(parent: c.Parent, cause: str, code: str, message: str) -> AppendCommand:
-    """Tell the parent of a run that its start was refused."""
+    """Notify the parent of a run that its start was refused."""
     failed = c.FailAttempt(
         id=f"{cause}/refused",
         run=parent.run,

@@ -1,7 +1,7 @@
 """Tasks: what the engine asks of task workers, the records of `tasks.<lane>`.
 
-A task is one attempt. Its `idempotency_key` is the same for all attempts of a step (and item), its `id` tells them
-apart.
+A task is one attempt. Its `idempotency_key` is the same for all attempts of a step (and item), its `id` differs
+for each of them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Task(Struct, frozen=True, gc=False, omit_defaults=True, tag_field="kind", 
 
     @property
     def attempt_trace(self) -> Trace | None:
-        """The span of the attempt, which its answer goes on from."""
+        """The span of the attempt, which its answer continues."""
         return None if self.trace is None else self.trace.at(self.id)
 
     @property

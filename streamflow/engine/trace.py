@@ -1,6 +1,6 @@
 """Trace context: the place of something in a trace (W3C Trace Context, level 1), as commands, tasks and state carry it.
 
-The id of a span is a hash of its trace and of what the span is for, never drawn. So a decision that is made again
+The id of a span is a hash of its trace and of what the span is for, never drawn. So a decision that is repeated
 passes on the same ids (law identical-replay), and a span that is exported twice is known as one. Nothing here makes
 spans: hosts do, from what a decision passes on (docs/design.md#metrics-and-tracing).
 """
@@ -12,6 +12,8 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from msgspec import Struct
+
+from streamflow.ids import command_place
 
 CORRELATION_CHARS = 200  # of a correlation id
 STATE_CHARS = 512  # of a tracestate: what the specification has every program pass on at least
@@ -27,7 +29,7 @@ class Trace(Struct, frozen=True, gc=False, omit_defaults=True):
 
     parent: str  # W3C traceparent: `00-<trace id>-<span id>-<flags>`
     state: str = ""  # W3C tracestate, passed on as it came
-    recorded: bool = False  # whether each hop makes a span of its own; if not, the parent is passed on as it came
+    recorded: bool = False  # whether each hop makes its own span; if not, the parent is passed on as it came
 
     @property
     def trace_id(self) -> str:
@@ -98,11 +100,6 @@ class RunTraces:
         self.by_run[run] = known._replace(links=(*known.links, other))
 
 
-def command_place(topic_id: str, partition: int, offset: int) -> str:
-    """The place of a command, unique in all the world."""
-    return f"{topic_id}/{partition}/{offset}"
-
-
 def span_id(trace_id: str, place: str) -> str:
     """The id of the span at `place` in a trace, 16 hex digits, not all of them 0."""
     found = blake2b(f"{trace_id}/{place}".encode(), digest_size=8).hexdigest()
@@ -155,6 +152,3 @@ class Sampling(Struct, frozen=True):
             return None
         parent = begun_trace(place)
         return Trace(parent, recorded=True) if int(parent[3:11], 16) < self.ratio * 2**32 else None
-
-
-NO_SAMPLING = Sampling(0.0)

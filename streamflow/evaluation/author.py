@@ -51,7 +51,7 @@ class Answer:
     """How long it took; None: as measured by who asked."""
 
     repairs: int = 0
-    """How often the author was told of problems and tried again."""
+    """How often the author was given problems and tried again."""
 
     error: str | None = None
     """Why there is no answer, with the code first: an author that does not do this, a model that cannot be reached."""

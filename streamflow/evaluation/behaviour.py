@@ -26,7 +26,7 @@ def behaves(
 def fulfilled(
     scenarios: Sequence[Scenario], definition: Definition, catalog: Catalog, answers: Mapping[str, list[Answer]]
 ) -> tuple[Scenario, ...]:
-    """Those of the scenarios that `definition` fulfils, as `behaves` sees it, with ids of its own."""
+    """Those of the scenarios that `definition` fulfils, as `behaves` sees it, with its own ids."""
     ids = {step.id: step.id for step in definition.steps}
     played = behaves(scenarios, definition, catalog, answers, ids)
     return tuple(one for one, went in zip(scenarios, played, strict=True) if went.ok)

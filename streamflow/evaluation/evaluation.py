@@ -22,8 +22,8 @@ async def evaluate(
 ) -> Report:
     """What `author` makes of `cases`; `done` is given the report so far after each answer.
 
-    The rounds of a case go on from the author's own last definition, so a mistake of the first round is still there in
-    the third. An answer that fails (OperationError, or Rejected for a budget) counts as none, but the first one
+    The rounds of a case continue from the author's own last definition, so a mistake of the first round is still there
+    in the third. An answer that fails (OperationError, or Rejected for a budget) counts as none, but the first one
     ends the evaluation, because then nothing can be reached."""
     report = Report(author=author.name, currency=currency, results=[])
     for case in cases:

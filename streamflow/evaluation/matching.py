@@ -35,7 +35,7 @@ def nodes(definition: Definition) -> Iterator[Label]:
 
 
 def edges(definition: Definition) -> Iterator[tuple[Label, str, Label]]:
-    """The ways between steps: from which, by which outcome, to which. Outcomes that authors name are told by the event
+    """The ways between steps: from which, by which outcome, to which. Outcomes that authors name are named by the event
     that they are for, or by whether they are the last way out of a `choose`."""
     steps = {step.id: step for step in definition.steps}
     for step in definition.steps:

@@ -57,7 +57,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """How long the author took."""
 
     repairs: int
-    """How often it was told of problems and tried again."""
+    """How often it was given problems and tried again."""
 
     error: str | None
     """Why there is no answer."""

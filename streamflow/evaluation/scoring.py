@@ -149,7 +149,7 @@ def _behaviour(case: Case, wanted: Round, draft: Draft, errors: list[Problem], f
     kept = fulfilled(wanted.kept, expected, case.catalog, case.operations)
     steps = counterparts(expected, draft.definition)
     played = behaves((*wanted.scenarios, *kept), draft.definition, case.catalog, case.operations, steps)
-    faults += [f"{one.name}: {'; '.join(one.told)}" for one in played if not one.ok]
+    faults += [f"{one.name}: {'; '.join(one.problems)}" for one in played if not one.ok]
     return sum(one.ok for one in played) / len(played)
 
 

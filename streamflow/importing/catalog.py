@@ -1,7 +1,7 @@
 """Events of a catalog from other people's JSON Schemas: GitHub's webhooks, CloudEvents as Google describes them, and
 plain schema files.
 
-What tells an event, its id and its key is derived where the schemas say it; a topic they never say.
+What identifies an event, its id and its key is derived where the schemas say it; a topic they never say.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from streamflow.importing.schema_files import File, SchemaFiles, Unusable, plain
 
 _DIALECT = re.compile(r"https?://json-schema\.org/draft.*/schema#?")
 _TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
-_TELLING = (
+_SCHEMA_KEYWORDS = (
     "properties",
     "items",
     "allOf",
@@ -119,7 +119,7 @@ def is_schema(value: Any) -> bool:
     types = value.get("type")
     named = types if isinstance(types, list) else [types]
     return all(isinstance(one, str) and one in _TYPES for one in named) and any(
-        isinstance(value.get(keyword), Mapping | list) for keyword in _TELLING
+        isinstance(value.get(keyword), Mapping | list) for keyword in _SCHEMA_KEYWORDS
     )
 
 
@@ -174,18 +174,18 @@ def _add(
 
 
 def _of_github(file: File) -> list[dict[str, Any]]:
-    """A webhook: told by the header that GitHub sends with it, and by `action` where there are several."""
+    """A webhook: identified by the header that GitHub sends with it, and by `action` where there are several."""
     match = _GITHUB.fullmatch(file.id)
     if match is None:
         return []
     event, action = match[1], match[2]
-    told: dict[str, Any] = {"header": "X-GitHub-Event", "equals": event}
+    match_by: dict[str, Any] = {"header": "X-GitHub-Event", "equals": event}
     properties = file.schema.get("properties")
     says = properties.get("action") if isinstance(properties, Mapping) else None
     if isinstance(says, Mapping) and action in (says.get("enum") or [says.get("const")]):
-        told["expr"] = f"event.action == '{action}'"
+        match_by["expr"] = f"event.action == '{action}'"
     name = f"github.{event}" if action == "event" else f"github.{event}.{action}"
-    found = {"name": name, "match": told, "id": {"header": "X-GitHub-Delivery"}}
+    found = {"name": name, "match": match_by, "id": {"header": "X-GitHub-Delivery"}}
     title = file.schema.get("title")
     return [{**found, "title": title[:200]} if isinstance(title, str) else found]
 
@@ -201,7 +201,7 @@ def _of_file(file: File, *, is_part: bool) -> list[dict[str, Any]]:
 
 
 def _derived(event: Mapping[str, Any], shape: Shape, *, github: bool) -> dict[str, Any]:
-    """Where the event's key, id and time are, and what tells it, as far as the schema says so beyond doubt."""
+    """Where the event's key, id and time are, and what identifies it, as far as the schema says so beyond doubt."""
     found: dict[str, Any] = {}
     properties: Mapping[str, Shape] = shape.get("properties", {})
     always = [name for name in properties if name in shape.get("required", ())]
@@ -240,7 +240,7 @@ def _is_scalar(shape: Mapping[str, Any]) -> bool:
 def _referred(known: SchemaFiles, file: File) -> tuple[File, ...]:
     try:
         return known.referred(file)
-    except Unusable:  # told when its events are added
+    except Unusable:  # reported when its events are added
         return ()
 
 

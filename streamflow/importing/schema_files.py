@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urldefrag, urljoin
+from urllib.parse import unquote, urldefrag
 
-from streamflow.definition.schema_document import OLD_DRAFTS, rewritten, schemas_in
+from streamflow.definition.schema_document import OLD_DRAFTS, joined, rewritten, schemas_in
 
-_TOLD_TO_PEOPLE = frozenset({"title", "description", "examples", "example", "$comment", "externalDocs"})
+_ANNOTATIONS = frozenset({"title", "description", "examples", "example", "$comment", "externalDocs"})
 _ANCHORED = frozenset({"$anchor", "$dynamicAnchor", "$dynamicRef", "$recursiveRef", "$recursiveAnchor"})
 _ABOUT = frozenset({"name", "package", "datatype", "cloudeventTypes", "product"})  # of Google's, beside the schema
 _ENDINGS = (".json", ".schema", ".yaml", ".yml")
@@ -137,7 +137,7 @@ class SchemaFiles:
 
     def _target(self, file: File, reference: str) -> tuple[File, str]:
         """The file that `reference` in `file` names, and the fragment within it: empty, or a JSON pointer."""
-        address, fragment = urldefrag(_joined(file.id, reference))
+        address, fragment = urldefrag(joined(file.id, reference))
         if reference.startswith("#") or address in ("", file.id):
             target: File | None = file
         else:
@@ -166,7 +166,7 @@ def plain_name(text: str) -> str:
 
 def _plain(file: File, part: Mapping[str, Any]) -> dict[str, Any]:
     """`part` of `file` without what is meant for people, and as its values come."""
-    kept = {name: value for name, value in part.items() if name not in _TOLD_TO_PEOPLE}
+    kept = {name: value for name, value in part.items() if name not in _ANNOTATIONS}
     # what these schemas leave out of the JSON mapping of Protocol Buffers: 64-bit numbers are texts, NullValue is null
     if file.of_protobuf and kept.get("type") == "integer":
         kept |= {"type": ["integer", "string"], "pattern": "^-?[0-9]+$"}
@@ -179,32 +179,23 @@ def _without_about(file: File, schema: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in schema.items() if not (file.of_protobuf and name in _ABOUT)}
 
 
-def _joined(base: str, reference: str) -> str:
-    if reference.startswith("#"):
-        return base + reference
-    try:
-        return urljoin(base, reference)
-    except ValueError:
-        return reference
-
-
 def _has_id(part: Mapping[str, Any]) -> bool:
     return isinstance(part.get("$id"), str)
 
 
 def _shared_names(paths: list[str]) -> dict[str, str]:
-    """A name for each path: as many of its last parts as tell it from all others."""
+    """A name for each path: as many of its last parts as distinguish it from all others."""
     left, names, parts = set(paths), dict[str, str](), 1
     while left:
-        told = {path: plain_name(".".join(without_ending(path).split("/")[-parts:])) or "schema" for path in left}
-        often = Counter(told.values())
+        shortened = {path: plain_name(".".join(without_ending(path).split("/")[-parts:])) or "schema" for path in left}
+        often = Counter(shortened.values())
         taken = set(names.values())
         for path in sorted(left):
             whole = parts >= len(path.split("/"))
-            if told[path] not in taken and (often[told[path]] == 1 or whole):
-                name = told[path]
+            if shortened[path] not in taken and (often[shortened[path]] == 1 or whole):
+                name = shortened[path]
             elif whole:
-                name = next(one for n in range(2, len(paths) + 2) if (one := f"{told[path]}-{n}") not in taken)
+                name = next(one for n in range(2, len(paths) + 2) if (one := f"{shortened[path]}-{n}") not in taken)
             else:
                 continue
             names[path] = name

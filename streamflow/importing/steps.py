@@ -143,7 +143,7 @@ class StepImport:
             self.report.approximated(at, "left out: it changes nothing in a run.")
         elif name in _ERRORS:
             raise Refused(
-                "what happens after a failure is a step of its own.",
+                "what happens after a failure is a separate step.",
                 f"After the import add a step with needs: [{self.id}.failure].",
             )
         else:

@@ -23,8 +23,8 @@ def subject_catalog(schemas: Iterable[RegisteredSchema], *, topic: str | None = 
     """An event for each of `schemas`, in `topic`, or else in the one that its subject is named after. With `emits` each
     is bound to its subject, so that an `emit` step writes it with its schema.
 
-    Each is told by the name that its schema has, and one without a name by the first field that it always has: several
-    of those in one topic have to be told apart by hand."""
+    Each is identified by the name that its schema has, and one without a name by the first field that it always has:
+    several of those in one topic have to be distinguished by hand."""
     done = CatalogImport()
     for schema in schemas:
         where = topic or topic_of(schema.subject)
@@ -45,12 +45,12 @@ def subject_catalog(schemas: Iterable[RegisteredSchema], *, topic: str | None = 
                 done.skipped.append(Skipped(schema.subject, f"an event {event['name']} is there already"))
                 continue
             always = data.get("required") or ()
-            told: dict[str, Any] = {"match": {"header": SCHEMA_NAME, "equals": name}}
+            matching: dict[str, Any] = {"match": {"header": SCHEMA_NAME, "equals": name}}
             if not name and "match" in event:
-                told = {}
+                matching = {}
             elif not name:
-                told = {"match": {"path": always[0]} if always else {"expr": "true"}}
+                matching = {"match": {"path": always[0]} if always else {"expr": "true"}}
             bound = {"registry": {"subject": schema.subject}} if emits else {}
-            done.events.append(event | told | bound)
+            done.events.append(event | matching | bound)
             done.imported.append(imported)
     return done

@@ -17,8 +17,8 @@ from streamflow.definition.json_pointer import pointer
 from streamflow.definition.model import Definition
 from streamflow.definition.syntax import nearest, parse_definition
 from streamflow.errors import DefinitionError
-from streamflow.importing.boundary import inputs_of, outputs_of
 from streamflow.importing.heading import head_of
+from streamflow.importing.inputs_outputs import inputs_of, outputs_of
 from streamflow.importing.names import step_id
 from streamflow.importing.report import Imported, Report
 from streamflow.importing.steps import NEEDS, Plugin, StepImport
@@ -68,14 +68,12 @@ def _steps(
     for index, item in enumerate(items):
         written = _called(item)
         if written is None:
-            report.refused(
-                f"/steps/{index}", "expected a step with an `id` or a `name`.", "Give the step an id of its own."
-            )
+            report.refused(f"/steps/{index}", "expected a step with an `id` or a `name`.", "Give the step its own id.")
         elif written in spoken:
             report.refused(
                 f"/steps/{index}/id",
                 f"another step is already called `{written[:60]}`.",
-                "Give each step an id of its own.",
+                "Give each step its own id.",
             )
         else:
             id_ = step_id(written, taken)

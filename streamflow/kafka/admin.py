@@ -1,8 +1,8 @@
-"""Desired topics against actual ones: `plan` tells, `apply` changes what is safe to change, `require_topics` refuses to
-start on anything else.
+"""Desired topics against actual ones: `plan` reports, `apply` changes what is safe to change, `require_topics` refuses
+to start on anything else.
 
 No partition is added to a keyed topic (`generations` does that) and no cleanup policy is changed. What takes something
-away (a shorter retention, fewer replicas that must have a record) is a finding of its own kind, `lower`, and done only
+away (a shorter retention, fewer replicas that must have a record) is a separate kind of finding, `lower`, and done only
 when it is asked for.
 """
 
@@ -53,14 +53,14 @@ class Admin:
         log_client_error(error)
 
     def describe(self, names: Iterable[str], *, with_config: bool = True) -> dict[str, ActualTopic]:
-        """Those of the named topics that exist, with their configuration, which needs a right of its own.
+        """Those of the named topics that exist, with their configuration, which needs a separate right.
 
         Raises OperationError if the broker does not answer."""
         wanted = list(names)
         if not wanted:
             return {}
         self._reach()
-        # right after a broker goes on, librdkafka may lose a request without a word: it is asked once more
+        # right after a broker continues, librdkafka may lose a request without a word: it is asked once more
         for timeout_s in (_TIMEOUT_S / 3, _TIMEOUT_S):
             with contextlib.suppress(TimeoutError):
                 return self._describe(wanted, timeout_s, with_config=with_config)

@@ -1,7 +1,7 @@
 """Batches of records as they are fetched: decompressed within a bound, and passed over as a whole where that fails.
 
 aiokafka inflates a batch without a bound, and raises at a batch that it cannot read whenever it is fetched, which is
-for ever. `install` puts two classes instead of its own: a batch above the bound, with other data than its codec
+for ever. `install` puts two classes in their place: a batch above the bound, with other data than its codec
 says, or with records that are none, becomes one record at the batch's last offset, whose value is a `RefusedBatch`.
 To a reader that knows nothing of it the value is empty, which is no command, no task and no definition: it is skipped
 and counted like any other record that cannot be read. The format is that of Kafka's documentation, section "Record
@@ -33,7 +33,7 @@ _HEADER = struct.Struct(">qiibIhiqqqhii")  # of a batch (magic 2): base offset .
 _LENGTH_AT, _MAGIC_AT, _CRC_AT, _ATTRIBUTES_AT = 8, 16, 17, 21
 _LENGTH_FROM = 12  # what the field of the length counts begins here
 _CODEC, _APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20
-_TOLD, _TOLD_EVERY = 10, 1000  # refused batches of a topic that are logged: the first ones, then one in a thousand
+_LOG_FIRST, _LOG_EVERY = 10, 1000  # refused batches of a topic that are logged: the first ones, then one in a thousand
 
 TOO_LARGE, UNREADABLE = "batch_too_large", "batch_unreadable"
 
@@ -175,20 +175,20 @@ class BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
                 raise
             batch = records.refused(error)
             self.next_fetch_offset = batch.next_offset
-            self._records_iterator = self._unpack_records()  # goes on with the next batch
+            self._records_iterator = self._unpack_records()  # continues with the next batch
             found = self._consumer_record(self._tp, next(iter(batch)))
         if type(found.value) is RefusedBatch:
-            _tell(self._tp, found.value)
+            _log_refused(self._tp, found.value)
         return found
 
 
 _refused: Counter[str] = Counter()
 
 
-def _tell(tp: Any, batch: RefusedBatch) -> None:
+def _log_refused(tp: Any, batch: RefusedBatch) -> None:
     _refused[tp.topic] += 1
     count = _refused[tp.topic]
-    if count <= _TOLD or count % _TOLD_EVERY == 0:
+    if count <= _LOG_FIRST or count % _LOG_EVERY == 0:
         _log.warning(
             "batch_refused",
             topic=tp.topic,

@@ -2,7 +2,7 @@
 (`aiokafka_config`).
 
 Secrets are references and are resolved when a client is made: `tls`, `oauth`. Client ids are
-`streamflow-<environment>-<role>`, so that a broker's logs, metrics and quotas tell environments apart.
+`streamflow-<environment>-<role>`, so that a broker's logs, metrics and quotas distinguish environments.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from aiokafka.errors import ProducerClosed
 from confluent_kafka import KafkaError
 
 from streamflow.errors import OperationError
-from streamflow.kafka import batches, sockets
+from streamflow.kafka import aiokafka_patches, batches
 from streamflow.kafka.oauth import TokenProvider, token_source
 from streamflow.kafka.refusals import client_refusal
 from streamflow.kafka.tls import client_key, tls_context
@@ -63,7 +63,7 @@ def client_name(settings: Settings, role: str) -> str:
 
 
 def log_client_error(error: KafkaError) -> None:
-    """librdkafka's view of the connection, logged: a wrong password is told here and nowhere else."""
+    """librdkafka's view of the connection, logged: a wrong password is reported here and nowhere else."""
     if (code := client_refusal(error)) is not None:
         _log.error("broker_refuses_client", code=code, error=error.str())
     else:
@@ -132,7 +132,7 @@ def aiokafka_config(settings: Settings, role: str) -> dict[str, Any]:
     """The connection arguments of every aiokafka consumer, producer and admin client of ours.
 
     Producers add `max_request_size=max_batch_bytes(settings)`; aiokafka's default partitioner is Kafka's."""
-    sockets.install(settings.kafka)
+    aiokafka_patches.install(settings.kafka)
     batches.install(max(settings.limits.batch_bytes, max_batch_bytes(settings)))
     kafka = settings.kafka
     config: dict[str, Any] = {
@@ -190,7 +190,7 @@ class FetchWait:
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
-    """Stops `consumer`, by force if it does not end within some seconds. Raises nothing of its own.
+    """Stops `consumer`, by force if it does not end within some seconds. Raises no error itself.
 
     aiokafka's `stop` cancels its tasks and waits for them, so while a broker is away it raises CancelledError at
     its caller, and leaves its connections open."""

@@ -39,7 +39,7 @@ from streamflow.approvals.approval import Approval, Refusal
 from streamflow.approvals.required import required_trust
 from streamflow.definition.catalog import Binding
 from streamflow.errors import OperationError
-from streamflow.kafka.cancellation import is_asked_for
+from streamflow.kafka.cancellation import is_own_cancellation
 from streamflow.kafka.connection import aiokafka_config, stop_consumer
 from streamflow.kafka.refusals import code_of
 from streamflow.kafka.snapshot import NameRecord, Served, Skip, Snapshot, VersionRecord
@@ -246,11 +246,11 @@ class DefinitionsLog:
             try:
                 await self._read()
             except OffsetOutOfRangeError:
-                # The topic was made again: what we have of the old one is no longer published.
+                # The topic was created again: what we have of the old one is no longer published.
                 _log.exception("definitions_log_replaced", topic=self._partition.topic, position=self.position)
                 self._snapshot = Snapshot(trust=self._trust)
             except (KafkaError, OSError, asyncio.CancelledError) as error:
-                if is_asked_for(error):
+                if is_own_cancellation(error):
                     raise
                 _log.warning("definitions_log_unreachable", code=code_of(error), error=repr(error), next_try_s=backoff)
             backoff = _FIRST_BACKOFF_S if self.position != before else min(backoff * 2, _LONGEST_BACKOFF_S)
@@ -284,7 +284,7 @@ class DefinitionsLog:
                 )
                 for record in batches.get(self._partition, ()):
                     self._snapshot.read(record.key, record.value, record.offset, record.timestamp)
-                # Past the last record too: markers of transactions have offsets of their own.
+                # Past the last record too: markers of transactions have their own offsets.
                 self._snapshot.position = max(self._snapshot.position, await consumer.position(self._partition))
                 self._announce(changed=bool(batches))
         finally:
@@ -300,5 +300,5 @@ class DefinitionsLog:
         for callback in self._subscribers:
             try:
                 callback()
-            except Exception:  # noqa: BLE001 - a subscriber's fault is its own; publishing goes on for the others
+            except Exception:  # noqa: BLE001 - a subscriber's fault is its own; publishing continues for the others
                 _log.exception("definitions_subscriber_failed")

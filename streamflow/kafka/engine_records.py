@@ -56,8 +56,8 @@ def enable_revision(settings: Settings, revision: str) -> Recorded:
 def record_generations(settings: Settings, partitions: tuple[int, ...]) -> Recorded:
     """Notes how many partitions each generation has, oldest first.
 
-    Raises OperationError, also when others than those before the newest are noted (`generation_differs`): somebody else
-    has grown the installation meanwhile."""
+    Raises OperationError, also when others than those before the newest are noted (`generation_differs`): another
+    process has grown the installation meanwhile."""
 
     def records(log: Snapshot) -> Records:
         if log.generations not in ((), partitions[:-1], partitions):

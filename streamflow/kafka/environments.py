@@ -1,4 +1,4 @@
-"""The other installations of Streamflow on the same Kafka, each an environment with a prefix of its own."""
+"""The other installations of Streamflow on the same Kafka, each an environment with its own prefix."""
 
 from __future__ import annotations
 

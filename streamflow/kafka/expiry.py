@@ -15,9 +15,9 @@ from streamflow.settings import Kafka
 _log = structlog.get_logger(__name__)
 
 
-def tell_expiry(kafka: Kafka, metrics: Metrics) -> Callable[[], None]:
-    """Has each scrape tell when the certificate in the settings expires, which is read again when its file has changed;
-    nothing without mutual TLS. A file that cannot be read has no metric. Returns what ends that."""
+def report_expiry(kafka: Kafka, metrics: Metrics) -> Callable[[], None]:
+    """Has each scrape report when the certificate in the settings expires, which is read again when its file has
+    changed; nothing without mutual TLS. A file that cannot be read has no metric. Returns what ends that."""
     path = kafka.ssl_certificate
     if path is None:
         return lambda: None

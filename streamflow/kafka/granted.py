@@ -23,7 +23,7 @@ from streamflow.settings import Settings
 _log = structlog.get_logger(__name__)
 
 _ANSWER_S = 10.0
-_UNKNOWN = -(2**31)  # a broker that does not tell
+_UNKNOWN = -(2**31)  # a broker that does not say
 # What may be granted although nothing is known of the topic: it does not include DESCRIBE.
 _SILENT = frozenset({"CREATE", "DESCRIBE_CONFIGS", "ALTER_CONFIGS"})
 

@@ -2,7 +2,7 @@
 client makes it, and one request.
 
 Kafka's clients try again for ever, for a broker may be away for a while. A wrong password or certificate does not pass
-by itself, and is told here within seconds.
+by itself, and is reported here within seconds.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from streamflow.errors import OperationError
+from streamflow.kafka.aiokafka_patches import Connection
 from streamflow.kafka.connection import aiokafka_config
 from streamflow.kafka.refusals import refusal, sasl_expected, tls_expected, tls_not_spoken
-from streamflow.kafka.sockets import Connection
 from streamflow.settings import Kafka, Settings
 
 _ANSWER_S = 10.0
@@ -82,7 +82,7 @@ async def _closed(connection: Connection, kafka: Kafka, host: str, port: int) ->
 
 
 async def _speaks_plainly(host: str, port: int) -> bool:
-    """Whether a broker answers there without TLS. It is told nothing but the version of the protocol."""
+    """Whether a broker answers there without TLS. It is sent nothing but the version of the protocol."""
     connection = _Greeting(host, port)
     try:
         await connection.connect()
@@ -93,14 +93,14 @@ async def _speaks_plainly(host: str, port: int) -> bool:
 
 
 class _Greeting(Connection):
-    """Its refusal is raised, so the log need not tell of it."""
+    """Its refusal is raised, so the log need not report it."""
 
-    def tell(self, refused: OperationError, place: str) -> None:
+    def log_refusal(self, refused: OperationError, place: str) -> None:
         return
 
 
 async def _speaks_tls(host: str, port: int) -> bool:
-    """Whether what listens there greets back in TLS. It is told nothing."""
+    """Whether what listens there greets back in TLS. It is sent nothing."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

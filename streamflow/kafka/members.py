@@ -1,8 +1,8 @@
 """The members of consumer groups: who is there now, as the broker has it.
 
-A worker of the engine, of ingress or of history announces nothing: its client id says what people want to know of it,
-so what is said ends with the membership. It is the client's name, revisions of the engine, and facts, separated by
-semicolons: `streamflow-main-engine;r2;host=worker-1;pid=17;since=1764400000000;version=0.1.0`.
+A worker of the engine, of ingress, of history or of the mirror announces nothing: its client id says what people want
+to know of it, so what is said ends with the membership. It is the client's name, revisions of the engine, and facts,
+separated by semicolons: `streamflow-main-engine;r2;host=worker-1;pid=17;since=1764400000000;version=0.1.0`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def release() -> str:
 
 
 def telling(role: str, instance: str | None = None, revisions: Sequence[str] = ()) -> str:
-    """What a worker gives to `aiokafka_config` or `confluent_config` as its role, so that its client id tells these
+    """What a worker gives to `aiokafka_config` or `confluent_config` as its role, so that its client id holds these
     facts."""
     facts = {
         "instance": instance or "",
@@ -79,7 +79,7 @@ def telling(role: str, instance: str | None = None, revisions: Sequence[str] = (
 
 
 def member_of(client_id: str, address: str = "", partitions: int = 0) -> Member:
-    """What a client id tells."""
+    """What a client id holds."""
     words = client_id.split(";")[1:]
     facts = dict(word.split("=", 1) for word in words if "=" in word)
     return Member(

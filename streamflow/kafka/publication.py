@@ -182,8 +182,8 @@ def publish(
 
 
 def retire(settings: Settings, *, name: str, version: str) -> Retired:
-    """Takes `name@version` out of use: no new run starts on it, runs on it go on. Starts use the newest version that is
-    left.
+    """Takes `name@version` out of use: no new run starts on it, runs on it continue. Starts use the newest version that
+    is left.
 
     Raises Rejected (`version_unknown`) or OperationError."""
     current: list[str | None] = [None]

@@ -1,7 +1,7 @@
 """Why a broker and this client do not come together, as errors with a code and a remedy: certificates, log-ins, rights.
 
-aiokafka's exceptions and librdkafka's errors are told apart here, and nowhere else. What is merely away (a connection
-that is refused, a timeout) is no refusal.
+aiokafka's exceptions and librdkafka's errors are distinguished here, and nowhere else. What is merely away (a
+connection that is refused, a timeout) is no refusal.
 """
 
 from __future__ import annotations
@@ -178,8 +178,8 @@ def denied_kind(error: object) -> str | None:
 
 
 def client_refusal(error: KafkaError) -> str | None:
-    """The code of what librdkafka tells about a connection; None for a broker that is only away. It does not tell
-    certificates apart."""
+    """The code of what librdkafka reports about a connection; None for a broker that is only away. It does not
+    distinguish certificates."""
     if error.code() == KafkaError._AUTHENTICATION:  # noqa: SLF001
         return "sasl_refused"
     if error.code() == KafkaError._SSL:  # noqa: SLF001

@@ -23,7 +23,7 @@ class RolledBack:
 
 def roll_back(settings: Settings, *, name: str, version: str | None = None) -> RolledBack:
     """Has the starts of `name` use `version` again, or else the one that was published last before the one that they
-    use; runs go on with what they began with. Nothing is retired, so it may be moved forward in the same way.
+    use; runs continue with what they began with. Nothing is retired, so it may be moved forward in the same way.
 
     Raises Rejected (`version_unknown`, `version_retired`, `definition_unapproved`, `nothing_before`) or
     OperationError."""

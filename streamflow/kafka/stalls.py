@@ -1,5 +1,5 @@
 """Consumers of librdkafka that stop fetching after their broker came back (confluentinc/librdkafka#5153): found by
-asking the broker where the partitions end, and made again at the offsets where they were."""
+asking the broker where the partitions end, and created again at the offsets where they were."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ANSWER_S = 2.0
 
 class StallDetector:
     """Which partitions have more and deliver nothing. Records, and the ends that a consumer with `enable.partition.eof`
-    tells, go through `saw`."""
+    reports, go through `saw`."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -1,4 +1,4 @@
-"""A worker that reads and writes by librdkafka in a thread of its own, beside the event loop of its process."""
+"""A worker that reads and writes by librdkafka in its own thread, beside the event loop of its process."""
 
 from __future__ import annotations
 

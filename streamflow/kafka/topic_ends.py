@@ -52,7 +52,7 @@ def topic_ends(settings: Settings, topics: Iterable[str]) -> Ends:
     left = sorted(set(topics))
     deadline = time.monotonic() + _LEADERS_S
     while left:
-        # a new client each time: one that is in use may go on asking the leader that it knows
+        # a new client each time: one that is in use may continue to ask the leader that it knows
         client, leaderless = AdminClient(confluent_config(settings, "publisher")), dict[str, str]()
         for name, future in client.describe_topics(TopicCollection(left), request_timeout=_ANSWER_S).items():
             try:

@@ -153,7 +153,7 @@ def _fixed(settings: Settings) -> tuple[Topic, ...]:
         _topic(settings, ACCESS, 1, _compacted(7 * _DAY_MS, segment_ms=_HOUR_MS, segment_bytes=16 << 20)),
         # The same for jobs on many runs, and who works on each.
         _topic(settings, JOBS, 1, _compacted(7 * _DAY_MS, segment_ms=_HOUR_MS, segment_bytes=16 << 20)),
-        # The same for conversations: an entry has a key of its own, so that only a deleted conversation goes.
+        # The same for conversations: each entry has its own key, so that only a deleted conversation goes.
         _topic(settings, AUTHORING, 1, _compacted(7 * _DAY_MS, segment_ms=_HOUR_MS, segment_bytes=16 << 20)),
     )
 

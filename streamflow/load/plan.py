@@ -124,7 +124,7 @@ def plan_load(
     children: Sequence[Checked] = (),
 ) -> Plan:
     """The plan of a load run of `scenarios`, each of which is played in the simulator before. `answers` are those of
-    operations where a scenario has none of its own; the real ones are asked in a load run.
+    operations where a scenario has none; the real ones are asked in a load run.
 
     Raises Rejected: `load_impossible` when no scenario can be sent, `mark_not_numeric` or `mark_refused` when keys
     with the mark are none that the catalog allows."""

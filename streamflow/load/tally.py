@@ -58,7 +58,7 @@ class _Instance:
 
 class Tally:
     """Called by the sender (`begin`, `intend`, `sent`, `accept`, `refuse`) and by the reader of `runs` (`start`, `end`,
-    `park`), which may be two threads: each has fields of its own."""
+    `park`), which may be two threads: each has its own fields."""
 
     def __init__(self) -> None:
         self.begun = 0  # instances
@@ -81,7 +81,7 @@ class Tally:
 
     @property
     def parked(self) -> int:
-        """Runs with a step that waits for a person because it cannot go on."""
+        """Runs with a step that waits for a person because it cannot continue."""
         return len(self._parked)
 
     # -- the sender

@@ -133,7 +133,7 @@ def give_up_interrupted(database: Database, before_ms: int) -> int:
 
 
 def needs_people(database: Database, notice: NoticeRow) -> bool:
-    """Whether somebody still has to do something, as the store has it. Of a partition the store knows nothing: true."""
+    """Whether a person still has to do something, as the store has it. Of a partition the store knows nothing: true."""
     if notice.kind == "partition":
         return True
     values = (notice.id.partition("/")[2],) if notice.kind == "dead_letter" else (notice.run, notice.step)

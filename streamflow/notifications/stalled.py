@@ -2,7 +2,7 @@
 none.
 
 What the engine committed is a part of a notice's id. So one that was sent is known after a restart, too, and a
-partition that went on and stands still again is another one."""
+partition that continued and stands still again is another one."""
 
 from __future__ import annotations
 

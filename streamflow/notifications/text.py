@@ -30,12 +30,12 @@ def composed(notices: Sequence[NoticeRow], environment: str, public_url: str | N
     """One message about `notices`, of which there is at least one. `public_url` is where browsers reach the pages;
     without it there are no links."""
     counts = Counter(one.kind for one in notices)
-    told = [_COUNTED[kind][counts[kind] > 1].format(counts[kind]) for kind in _COUNTED if counts[kind]]
+    counted = [_COUNTED[kind][counts[kind] > 1].format(counts[kind]) for kind in _COUNTED if counts[kind]]
     lines = [_line(one, public_url) for one in notices[:LINES]]
     if len(notices) > LINES:
         lines.append(f"and {len(notices) - LINES} more")
     severity: Severity = "info" if counts.keys() == {"approval"} else "warning"
-    return message(f"Streamflow {environment}: {', '.join(told)}", "\n".join(lines), severity)
+    return message(f"Streamflow {environment}: {', '.join(counted)}", "\n".join(lines), severity)
 
 
 def _line(notice: NoticeRow, public_url: str | None) -> str:

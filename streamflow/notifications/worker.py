@@ -105,7 +105,7 @@ class Notifier:
         self._sampled_s = now
         try:
             positions = await asyncio.to_thread(self._positions)
-        except OperationError as error:  # what else there is to tell does not wait for it
+        except OperationError as error:  # the other notices do not wait for it
             _log.warning("partitions_not_looked_at", code=error.code, error=error.message)
             return
         await self._stored(note, self._stalled.look(positions, self._now_ms()))

@@ -28,7 +28,7 @@ _LONGEST_TOKEN = 4000
 LEAST_KEY_BYTES = 16
 _LEAST_LETTERS = 6
 _KNOWN_KEYS = ("change-me", "changeme", "change_me", "example", "password", "default", "placeholder", "your-")
-# What is signed is told apart from anything else that the same secret may sign.
+# Distinguishes what is signed from anything else that the same secret may sign.
 _PURPOSE = b"streamflow callback 1\0"
 
 

@@ -1,6 +1,6 @@
 """The contract of operations: what one is, what it is given, and the ways in which an attempt may end.
 
-An operation is done at least once: after a crash the same attempt may be made again, and a retry is made under the same
+An operation is done at least once: after a crash the same attempt may be repeated, and a retry is made under the same
 idempotency key. It ends by returning its output, by `Pending` (a system will call back), or by raising OperationError
 with one of its declared codes. Cancelling the coroutine cancels the attempt. Secrets come from `Attempt.connection` and
 `Attempt.secret`, never from the input.

@@ -271,7 +271,7 @@ class Examiner:
             if not task.done():
                 self.note(
                     what,
-                    f"expected it to end within {_CANCEL_S:g} s but it goes on. Do not catch CancelledError, and "
+                    f"expected it to end within {_CANCEL_S:g} s but it continues. Do not catch CancelledError, and "
                     "block in no loop.",
                 )
                 return

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from streamflow.errors import OperationError
-from streamflow.operations.stores import client_module
+from streamflow.operations.connections import client_module
 from streamflow.settings import Notifications, NotificationTarget
 
 TITLE_CHARS = 200
@@ -107,7 +107,7 @@ def _refused(name: str, why: str, remedy: str) -> OperationError:
 
 
 class Sender:
-    """Sends messages, several at the same time, each in a thread of its own. Belongs to one event loop."""
+    """Sends messages, several at the same time, each in its own thread. Belongs to one event loop."""
 
     def __init__(self, settings: Notifications) -> None:
         self._settings = settings

@@ -23,11 +23,11 @@ from streamflow.definition import duration
 from streamflow.definition.catalog import OperationSpec
 from streamflow.definition.model import Duration, Part
 from streamflow.errors import OperationError, Rejected
-from streamflow.operations.address import Policy, check_url, parse_url
 from streamflow.operations.answer_text import said
 from streamflow.operations.callbacks import read_answer
 from streamflow.operations.contract import Attempt, Health, Pending
 from streamflow.operations.egress import Answer, Egress, Request
+from streamflow.operations.egress_policy import Policy, check_url, parse_url
 from streamflow.operations.http import retry_after_s
 from streamflow.operations.schema import unusable
 from streamflow.operations.signature import HEADER, sign
@@ -38,7 +38,7 @@ from streamflow.wire.unreadable import UNREADABLE
 
 _log = structlog.get_logger(__name__)
 
-# What a worker says of a plugin that it could not reach or understand; a plugin declares only errors of its own.
+# What a worker says of a plugin that it could not reach or understand; a plugin declares only its own errors.
 CODES = frozenset(
     {
         *(
@@ -248,7 +248,7 @@ class PluginOperation:
             try:
                 await self._send("DELETE", body, secret, attempt, _CANCEL_S)
             except OperationError:
-                pass  # it is told what it can be told; its result would be refused anyway
+                pass  # the plugin is notified where it can be; its result would be refused anyway
 
         task = asyncio.get_running_loop().create_task(cancel(), name=f"cancel {attempt.id}")
         self._cancels.add(task)

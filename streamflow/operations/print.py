@@ -38,7 +38,7 @@ class PrintLine:
         """Nothing is needed."""
 
     async def run(self, input: Any, attempt: Attempt) -> Any:
-        """Logs the line. It appears again when the attempt is made again."""
+        """Logs the line. It appears again when the attempt is repeated."""
         _log.info("printed", text=input["text"], run=attempt.run, step=attempt.step, item=attempt.item)
         return {"text": input["text"]}
 

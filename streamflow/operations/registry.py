@@ -105,7 +105,7 @@ class Registry:
 
     def follow(self, records: Mapping[str, Mapping[str, Any]]) -> None:
         """Makes the plugins those of `records`, the values of `operation/<name>` by name, as
-        `DefinitionsLog.operations` has them. Attempts at a plugin that is removed or replaced go on as they began.
+        `DefinitionsLog.operations` has them. Attempts at a plugin that is removed or replaced continue as they began.
         Cheap when little has changed: to be called after every batch."""
         for name in self._records.keys() - records.keys():
             self._plugins.pop(name, None)
@@ -142,7 +142,7 @@ class Registry:
         async def start(name: str, found: Registered) -> None:
             try:
                 await found.operation.start()
-            except Exception as error:  # noqa: BLE001 - whatever an operation of another party does, the others go on
+            except Exception as error:  # noqa: BLE001 - a failing operation of another party does not stop the others
                 del self._installed[name]
                 self._broken_installed[name] = _report(name, found.source, error)
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from streamflow.errors import OperationError, with_remedy
 from streamflow.operations.bucket import Body, Found, bucket_missing, key_refused, object_missing, object_too_large
-from streamflow.operations.stores import client_module, invalid
+from streamflow.operations.connections import client_module, invalid
 from streamflow.settings import Connection
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class S3Bucket:
         try:
             return _found(await obstore.get_async(self._store, key, options={"head": True}))
         except FileNotFoundError:
-            return None  # an answer to HEAD has no body that would tell a missing bucket
+            return None  # an answer to HEAD has no body that would name a missing bucket
         except Exception as error:
             raise self._error(error, key) from error
 

@@ -65,7 +65,7 @@ def make_attempt(
     timeout_s: float = 60.0,
     settings: Settings | None = None,
 ) -> Attempt:
-    """An attempt as a task worker makes it: under the idempotency key `key`, or one of its own; connections are those
+    """An attempt as a task worker makes it: under the idempotency key `key`, or a new one; connections are those
     of `settings`."""
     run = f"00000000-{uuid.uuid4().hex[:20]}"
     idempotency_key = key or f"{run}/test"

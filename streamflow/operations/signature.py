@@ -1,7 +1,7 @@
 """Signatures of what is sent to plugins: `Streamflow-Signature: t=<unix seconds>,v1=<HMAC-SHA256 in hex>` over
 `<t>.<body>`.
 
-The time is signed too, so that a request that somebody recorded is of no use later.
+The time is signed too, so that a request that an attacker recorded is of no use later.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Approvals that wait for people, as `runs` tells of them, and what a person decides.
+"""Approvals that wait for people, as `runs` has them, and what a person decides.
 
-Who somebody is, is not known here: `by` and `groups` are what the caller says. Anyone who may append to `commands` may
-decide anything.
+The identity of a person is not known here: `by` and `groups` are what the caller says. Anyone who may append to
+`commands` may decide anything.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from streamflow.engine.transitions import Transition
 from streamflow.errors import Rejected
 from streamflow.kafka.topics import RUNS, topic_name
 from streamflow.kafka.unknown_names import remedy
+from streamflow.ops.command_request import new_id
 from streamflow.ops.history import transitions
-from streamflow.ops.reading import Progress, Reading
-from streamflow.ops.requests import new_id
 from streamflow.ops.starts import check_schema
+from streamflow.ops.topic_reader import Progress, Reading
 from streamflow.settings import Settings
 from streamflow.wire.decoding import Record
 from streamflow.wire.unreadable import Unreadable
@@ -55,7 +55,8 @@ class OpenApproval:
 
 
 class Approvals:
-    """The approvals that are open, oldest first. `read` goes on where the last one ended; may be shared by threads."""
+    """The approvals that are open, oldest first. `read` continues where the last one ended; may be shared by
+    threads."""
 
     def __init__(self) -> None:
         self._open: dict[tuple[str, str], OpenApproval] = {}

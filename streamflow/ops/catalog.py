@@ -14,7 +14,7 @@ from streamflow.errors import OperationError
 from streamflow.kafka.definitions import Snapshot
 
 
-class Surroundings:
+class CatalogResolver:
     """The definitions log, read once and only if something needs it, and the definitions that are checked or published
     together.
 
@@ -69,7 +69,7 @@ def published_operations(log: Snapshot) -> list[OperationSpec]:
         try:
             found.append(read_record(record)[0])
         except OperationError:
-            continue  # task workers tell of it, and leave it out as well
+            continue  # task workers report it, and leave it out as well
     return found
 
 

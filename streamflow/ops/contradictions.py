@@ -16,7 +16,7 @@ def against_published(
     definition: Definition, catalog: Catalog, log: Snapshot, *, together: Collection[str] = (), change: bool = False
 ) -> list[Problem]:
     """A problem for each event of `definition` that means something else in the newest versions of other definitions
-    (but those called as in `together`, which are published with it): an error when they tell, identify or place an
+    (but those called as in `together`, which are published with it): an error when they match, identify or place an
     event in another way, unless that is asked for (`change`); else a warning. Pointers are into the catalog."""
     return [
         _problem(catalog, name, fields, references, change=change)
@@ -25,7 +25,7 @@ def against_published(
 
 
 def definitions_contradicted(definition: Definition, catalog: Catalog, log: Snapshot) -> dict[str, tuple[str, ...]]:
-    """The events of `definition` that it tells, identifies or places in another way than the newest versions of other
+    """The events of `definition` that it matches, identifies or places in another way than the newest versions of other
     definitions, each with the names of these, sorted."""
     found: dict[str, set[str]] = {}
     for event, fields, references in _differences(definition, catalog, log, {definition.name}):

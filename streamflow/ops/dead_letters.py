@@ -9,7 +9,7 @@ from typing import Any
 
 from streamflow.kafka.topics import DEAD_LETTERS, topic_name
 from streamflow.kafka.unknown_names import remedy
-from streamflow.ops.reading import Progress, Reading
+from streamflow.ops.topic_reader import Progress, Reading
 from streamflow.settings import Settings
 from streamflow.wire.dead_letter import OWN_PREFIXES, facts_of
 from streamflow.wire.decoding import Record
@@ -56,8 +56,8 @@ class Letter:
 
     def described(self) -> dict[str, Any]:
         """As JSON would have it."""
-        told = {} if self.settlement is None else {"why": self.settlement.why}
-        return {"letter": self.number, "at_ms": self.at_ms, "status": self.state, **told, **self.facts}
+        settled = {} if self.settlement is None else {"why": self.settlement.why}
+        return {"letter": self.number, "at_ms": self.at_ms, "status": self.state, **settled, **self.facts}
 
 
 def unmatched(letters: Sequence[Letter], *, reason: str | None, topic: str | None) -> Iterator[str]:

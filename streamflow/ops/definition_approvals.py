@@ -51,7 +51,7 @@ def report_on(
         )
         untaken = tuple(done.untaken)
         played = tuple(
-            PlayedScenario(name=one.name, ok=one.ok, paths=one.paths, differences=one.told) for one in done.played
+            PlayedScenario(name=one.name, ok=one.ok, paths=one.paths, differences=one.problems) for one in done.played
         )
     return Report(
         name=definition.name,

@@ -106,13 +106,14 @@ def overview(log: Snapshot) -> list[dict[str, Any]]:
 
 def compared(before: Definition, after: Definition) -> dict[str, Any]:
     """What differs between two definitions, as JSON data: sentences, and as `rows` each with the change that
-    it tells of: its `kind` (`added`, `removed`, `changed` or `moved`), its place, and what was and is written there."""
+    it describes: its `kind` (`added`, `removed`, `changed` or `moved`), its place, and what was and is written
+    there."""
     changes = diff(before, after)
-    told = sentences(changes)
+    texts = sentences(changes)
     return {
         "same": not changes,
-        "changes": told,
-        "rows": [_row(change, text) for change, text in zip(changes, told, strict=True)],
+        "changes": texts,
+        "rows": [_row(change, text) for change, text in zip(changes, texts, strict=True)],
     }
 
 
@@ -145,5 +146,5 @@ def content_of_run(log: Snapshot, history: list[Transition]) -> tuple[Definition
 
 
 def _binding(binding: Binding) -> dict[str, Any]:
-    """A binding as people are told of it: without the text of a schema."""
+    """A binding as it is shown to people: without the text of a schema."""
     return binding.model_dump(mode="json", exclude_none=True, exclude={"written": {"text", "references"}})

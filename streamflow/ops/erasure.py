@@ -34,11 +34,11 @@ from streamflow.kafka.topics import (
     topic_name,
 )
 from streamflow.kafka.unknown_names import require_definition
+from streamflow.ops.command_request import append, ask, new_id, producer, refusal
 from streamflow.ops.dead_letters import OPEN, Letter, read_dead_letters
 from streamflow.ops.history import read_runs
-from streamflow.ops.reading import Progress, Reading
 from streamflow.ops.replay import settle
-from streamflow.ops.requests import append, ask, new_id, producer, refusal
+from streamflow.ops.topic_reader import Progress, Reading
 from streamflow.settings import Settings
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.erasure import decode_erasure

@@ -13,10 +13,10 @@ from streamflow.engine.commands import CancelRun, EraseKey
 from streamflow.errors import Rejected
 from streamflow.ids import partition_of
 from streamflow.kafka.topics import AUDIT, DEAD_LETTERS, topic_name
+from streamflow.ops.command_request import append, new_id, producer, refusal
 from streamflow.ops.erasure import AGAIN_S
 from streamflow.ops.history import read_runs
-from streamflow.ops.reading import Progress, Reading
-from streamflow.ops.requests import append, new_id, producer, refusal
+from streamflow.ops.topic_reader import Progress, Reading
 from streamflow.settings import Settings
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.erasure import decode_erasure

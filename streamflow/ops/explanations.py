@@ -19,7 +19,7 @@ from streamflow.ops.steps import OPEN, StepProgress, progress_of
 from streamflow.ops.unclaimed import UnclaimedEvent
 
 Verdict = Literal["ran", "did_not_run", "waits", "not_yet", "parked"]
-NEAR = 20  # misses that are told, the latest
+NEAR = 20  # misses that are listed, the latest
 
 
 def explain(
@@ -50,16 +50,20 @@ def explain(
         )
     progress = steps.get(step)
     needs = [] if undoing else [_need(text, steps) for text in part.needs]
-    told: dict[str, Any] = {"step": step, "state": progress.state if progress is not None else None, "needs": needs}
+    explanation: dict[str, Any] = {
+        "step": step,
+        "state": progress.state if progress is not None else None,
+        "needs": needs,
+    }
     if part.if_ is not None and not undoing:
-        told["condition"] = part.if_
+        explanation["condition"] = part.if_
     verdict, sentence = _verdict(part, step, progress, needs, history)
-    told |= {"verdict": verdict, "sentence": sentence}
+    explanation |= {"verdict": verdict, "sentence": sentence}
     since = _since(history, step)
     if progress is not None and progress.state in OPEN:
-        told |= {"since_ms": since, "until_ms": progress.until_ms}
+        explanation |= {"since_ms": since, "until_ms": progress.until_ms}
     if progress is not None and progress.state == "waiting" and part.wait is not None:
-        told["waits_for"] = [
+        explanation["waits_for"] = [
             {
                 "id": one.id,
                 "event": one.event,
@@ -70,13 +74,13 @@ def explain(
             for one in part.wait.events
         ]
         wanted = {one.event for one in part.wait.events}
-        told["near_misses"] = _near(unclaimed, history[0], step, wanted)
-        if told["near_misses"]:
-            latest = told["near_misses"][0]
-            told["sentence"] += f" {latest['event']} came at {time_text(latest['at_ms'])}, but {latest['why']}."
+        explanation["near_misses"] = _near(unclaimed, history[0], step, wanted)
+        if explanation["near_misses"]:
+            latest = explanation["near_misses"][0]
+            explanation["sentence"] += f" {latest['event']} came at {time_text(latest['at_ms'])}, but {latest['why']}."
     if progress is not None and progress.state == "awaiting_approval" and progress.approval is not None:
-        told["who"] = list(progress.approval.who)
-    return told
+        explanation["who"] = list(progress.approval.who)
+    return explanation
 
 
 def time_text(ms: int) -> str:
@@ -121,8 +125,8 @@ def _verdict(
     until = f" until {time_text(progress.until_ms)}" if progress.until_ms is not None else ""
     since = _since(history, name)
     since_text = f" since {time_text(since)}" if since is not None else ""
-    tell = _WAITING.get(progress.state)
-    words = tell(progress, part) if tell is not None else STATUS_WORDS[progress.state]
+    describe = _WAITING.get(progress.state)
+    words = describe(progress, part) if describe is not None else STATUS_WORDS[progress.state]
     return "waits", f"{name} {words}{since_text}{until}."
 
 

@@ -27,7 +27,7 @@ class Bar:
     """When it began, in epoch milliseconds."""
 
     to_ms: int | None = None
-    """When it ended; None: it goes on."""
+    """When it ended; None: it continues."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class Row:
     """Its address."""
 
     bars: list[Bar] = field(default_factory=list)
-    """Its states in order, without those in which nothing goes on (done, skipped)."""
+    """Its states in order, without those in which nothing happens (done, skipped)."""
 
     begun_ms: int
     """When it began, in epoch milliseconds."""

@@ -1,4 +1,4 @@
-"""Runs as the topic `runs` tells them: transitions without copies, and what they say about a run, without asking any
+"""Runs as the topic `runs` has them: transitions without copies, and what they say about a run, without asking any
 worker."""
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from streamflow.errors import Rejected
 from streamflow.ids import environment_of, partition_of, partition_of_run
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.topics import RUNS, topic_name
-from streamflow.ops.reading import Progress, Reading
 from streamflow.ops.steps import OPEN, StepProgress, progress_of, take
+from streamflow.ops.topic_reader import Progress, Reading
 from streamflow.settings import Settings
 from streamflow.wire.decoding import Record
 from streamflow.wire.transitions import decode_transition
@@ -177,7 +177,7 @@ def transitions(records: Iterable[Record], unreadable: Unreadable | None = None)
 
 
 def read_runs(settings: Settings, *, key: str | None = None, progress: Progress | None = None) -> Runs:
-    """All runs that the topic tells of, or those in the partition of `key`."""
+    """All runs that the topic has, or those in the partition of `key`."""
     runs = Runs()
     with open_runs(settings, key=key) as reading:
         for transition in transitions(reading.to_end(progress), runs.unreadable):

@@ -92,7 +92,7 @@ def ready(log: Snapshot, incoming: Incoming, event_bytes: int) -> Ready:
 
 def cloudevent(catalog: Catalog, envelope: Any) -> Incoming:
     """A CloudEvent in structured mode (JSON event format of CloudEvents 1.0.2) as an event of the catalog: the one that
-    is told by its type, or called like it. The attribute `partitionkey` is its business key. Raises DecodeError
+    is identified by its type, or called like it. The attribute `partitionkey` is its business key. Raises DecodeError
     (`bad_cloudevent`, `not_json`), Rejected (`event_unknown`)."""
     attributes, data = structured(envelope, NO_ATTRIBUTES)
     kind = attributes.type or ""

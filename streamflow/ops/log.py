@@ -24,7 +24,7 @@ _EVERY_S = 10.0
 _KNOWN = 200  # texts; more than that are no repetition
 
 
-class Seldom(logging.Filter):
+class RepeatFilter(logging.Filter):
     """Lets a line of these loggers pass once in ten seconds, and then with how often it came meanwhile: while a broker
     is away, aiokafka says the same some hundred times a second; so does OpenTelemetry's exporter of a receiver."""
 
@@ -32,20 +32,20 @@ class Seldom(logging.Filter):
         super().__init__()
         self._loggers = loggers
         self._clock = clock
-        self._told: dict[str, tuple[float, int]] = {}  # by text: when it passed, and how often it did not since
+        self._passed: dict[str, tuple[float, int]] = {}  # by text: when it passed, and how often it did not since
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line passes; its text is changed if it stands for others."""
         if not record.name.startswith(self._loggers):
             return True
         text, now = record.getMessage(), self._clock()
-        at, more = self._told.get(text, (now - _EVERY_S, 0))
+        at, more = self._passed.get(text, (now - _EVERY_S, 0))
         if now - at < _EVERY_S:
-            self._told[text] = at, more + 1
+            self._passed[text] = at, more + 1
             return False
-        if len(self._told) >= _KNOWN:
-            self._told.clear()
-        self._told[text] = now, 0
+        if len(self._passed) >= _KNOWN:
+            self._passed.clear()
+        self._passed[text] = now, 0
         if more:
             record.msg, record.args = f"{text} (and {more} times since the last one)", None
         return True
@@ -94,7 +94,7 @@ def configure_log(settings: Settings, *, copy: Processor | None = None, **always
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
-    handler.addFilter(Seldom(("aiokafka", "opentelemetry")))
+    handler.addFilter(RepeatFilter(("aiokafka", "opentelemetry")))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(level, logging.WARNING))

@@ -93,7 +93,7 @@ def send(settings: Settings, topic: str, records: Iterable[Outgoing], *, rate: f
         sent.records += error is None
         sent.last = message
 
-    began = told = time.monotonic()
+    began = yielded_s = time.monotonic()
     try:
         for number, record in enumerate(records):
             if rate is not None and (ahead := began + number / rate - time.monotonic()) > 0:
@@ -103,8 +103,8 @@ def send(settings: Settings, topic: str, records: Iterable[Outgoing], *, rate: f
             if number % 500 == 0:
                 producer.poll(0)
                 _check(sent, topic)
-            if time.monotonic() - told > 0.2:
-                told = time.monotonic()
+            if time.monotonic() - yielded_s > 0.2:
+                yielded_s = time.monotonic()
                 yield sent
         while producer.flush(0.2):
             yield sent

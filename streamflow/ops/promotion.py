@@ -31,7 +31,7 @@ Account = Callable[[Settings, dict[str, Any]], None]
 
 def settings_of(settings: Settings, environment: str) -> Settings:
     """The settings of another environment, from what approvals.environments names and nothing else: its settings file,
-    and the Kafka beside that, if it has a cluster of its own. Where neither names a broker, it is on the same one.
+    and the Kafka beside that, if it has its own cluster. Where neither names a broker, it is on the same one.
 
     Raises Rejected (`environment_unknown`), OperationError (`environment_unusable`)."""
     named = settings.approvals.environments.get(environment)
@@ -80,14 +80,14 @@ def promote(
     *,
     by: str,
     bindings: EnvironmentBindings | None = None,
-    account: Account = lambda _settings, _told: None,
+    account: Account = lambda _settings, _publication: None,
 ) -> dict[str, Any]:
     """Publishes the content of `reference` (`name@version`), which is approved in the environment of `settings`, in
     that of `target`, with an approval that is signed for it there and says where it comes from. `by` promotes. Events
     that have no topic there get the one in `bindings`, or else the one that they have here.
 
     Raises Rejected (as `kafka.publication.publish`, `version_unknown`) or OperationError (as it, and as
-    `kafka.greeting.require_welcome` of a cluster of its own)."""
+    `kafka.greeting.require_welcome` of a separate cluster)."""
     log = read_log(settings)
     name, version = resolve(log, reference)
     record = log.versions[name, version]

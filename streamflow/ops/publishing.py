@@ -64,22 +64,22 @@ def create_topics(settings: Settings, names: Iterable[str]) -> None:
 
 def words_of(done: Published, catalog: Catalog, missing: Iterable[str]) -> list[str]:
     """What people should know of a publication that is done: a sentence for each."""
-    told = []
+    sentences = []
     for event in done.rebound:
         binding = catalog.event(event)
         where = ", ".join(binding.topics) if binding is not None else ""
-        told.append(f"{event} is bound to {where} from now on, for every definition; it was bound to other topics")
-    told += [
+        sentences.append(f"{event} is bound to {where} from now on, for every definition; it was bound to other topics")
+    sentences += [
         f"{event} is written as {how} from now on, wherever it is emitted" for event, how in done.rewritten.items()
     ]
     for topic, why in done.ends_unknown.items():
-        told.append(
+        sentences.append(
             f"The end of the topic {topic} could not be read ({why}), so events that are sent to it before ingress "
             "opens it may not be read. Wait until `streamflow lag` lists it before you send to it."
         )
-    told += [
+    sentences += [
         f"the topic {topic} does not exist: its events start nothing until it does, and emitted ones become dead "
         "letters"
         for topic in missing
     ]
-    return told
+    return sentences

@@ -1,5 +1,5 @@
 """The newest transitions of `runs` in memory: those that a store of histories, which reads the topic too, does not have
-yet. One reader, however many ask; it reads while somebody does."""
+yet. One reader, however many ask; it reads while there are questions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError
 from streamflow.kafka.topics import RUNS, topic_name
 from streamflow.ops.history import transitions
-from streamflow.ops.reading import Reading
+from streamflow.ops.topic_reader import Reading
 from streamflow.settings import Settings
 from streamflow.wire.decoding import Record
 from streamflow.wire.unreadable import UNREADABLE, Unreadable
@@ -26,7 +26,7 @@ _log = structlog.get_logger(__name__)
 
 MOST = 50_000  # records that are kept; a store that is further behind is not completed from here
 _MOST_BYTES = 64 << 20  # of their values
-_LINGER_S = 60.0  # how long the reader goes on after the last question: opening it takes some tenths of a second
+_LINGER_S = 60.0  # how long the reader continues after the last question: opening it takes some tenths of a second
 _KEPT_S = 2.0  # for how long a record stays after the store has it: who asked the store before may still want it
 _GATHER_S = 0.02  # for records to come together while nobody waits: each look costs as much as many records
 _REACH_S = 10.0  # for the reader to come to the end of a partition
@@ -160,7 +160,7 @@ class Recent:
                 reading = await asyncio.to_thread(
                     Reading, self._settings, topic_name(self._settings, RUNS), None, begin
                 )
-            except OperationError:  # whoever reads the topic instead is told
+            except OperationError:  # the reader of the topic, which is used instead, reports it
                 return False
             self._loop = asyncio.get_running_loop()
             with self._lock:
@@ -187,7 +187,7 @@ class Recent:
         finally:
             with self._lock:
                 self._reader, self._shelves = None, {}
-            self._tell(all_of_them=True)
+            self._notify(all_of_them=True)
 
     def _over(self) -> bool:
         idle = time.monotonic() - self._asked > _LINGER_S
@@ -206,19 +206,19 @@ class Recent:
                 self._bytes += len(record.value or b"")
             for number, offset in at.items():
                 self._shelf(number).next = offset
-        self._tell()
+        self._notify()
 
     def _shelf(self, number: int) -> _Shelf:
         if number not in self._shelves:  # of a partition that was added, which is read from its beginning
             self._shelves[number] = _Shelf(0, 0)
         return self._shelves[number]
 
-    def _tell(self, *, all_of_them: bool = False) -> None:
+    def _notify(self, *, all_of_them: bool = False) -> None:
         if self._waiting and self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake, all_of_them)
 
     def _wake(self, all_of_them: bool = False) -> None:
-        """Tells those whose records have come; in the event loop."""
+        """Wakes those whose records have come; in the event loop."""
         with self._lock:
             ready = [one for one, wanted in self._waiting.items() if all_of_them or self._has(wanted)]
         for arrived in ready:

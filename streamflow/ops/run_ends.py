@@ -19,7 +19,7 @@ from streamflow.settings import Settings
 _log = structlog.get_logger(__name__)
 
 _ANSWER_S = 5.0
-_LOOK_S = 5.0  # between looks for partitions that were added, and for a topic that was made again
+_LOOK_S = 5.0  # between looks for partitions that were added, and for a topic that was created again
 
 
 class Ends(NamedTuple):
@@ -42,7 +42,7 @@ class RunEnds:
         self._look_at = 0.0
 
     def now(self) -> Ends | None:
-        """The ends as they are now; None when the broker does not tell them."""
+        """The ends as they are now; None when the broker does not return them."""
         try:
             with self._lock:
                 if self._client is None or time.monotonic() >= self._look_at:

@@ -28,7 +28,7 @@ LINES = 200  # of one run, from one process
 _RUNS = 10_000  # whose lines are counted; of the others it begins again
 _QUEUE = 5000
 _SENT_S = 30.0  # until the broker has taken a line
-_TOLD_S = 60.0  # between two notes of what was left out
+_LOG_EVERY_S = 60.0  # between two log lines on what was left out
 _FLUSH_S = 2.0
 _RUN = re.compile(r"[0-9a-f]{8}-[a-z0-9]{1,16}-[0-9a-f]{20}")
 _LEVELS = frozenset({"debug", "info", "warning", "error"})
@@ -100,7 +100,7 @@ class RunLog:
         topic = topic_name(self._settings, LOGS)
         partitions = self._settings.topics.partitions
         producer: Producer | None = None  # made for the first line: roles that write none may have no right to write
-        told, known = time.monotonic(), 0
+        logged_s, known = time.monotonic(), 0
         while True:
             try:
                 line = self._queue.get(timeout=1.0)
@@ -112,9 +112,9 @@ class RunLog:
                     break
                 producer = producer or self._connected()
                 self._produce(producer, topic, partitions, line)
-            if self.left_out > known and time.monotonic() - told > _TOLD_S:
+            if self.left_out > known and time.monotonic() - logged_s > _LOG_EVERY_S:
                 _log.warning("run_log_left_out", lines=self.left_out - known)
-                told, known = time.monotonic(), self.left_out
+                logged_s, known = time.monotonic(), self.left_out
         if producer is not None:
             producer.flush(_FLUSH_S)
 

@@ -14,9 +14,9 @@ from streamflow.errors import Rejected
 from streamflow.kafka.definitions import Snapshot
 from streamflow.ops.history import open_runs, transitions
 from streamflow.ops.publishing import topics_of
-from streamflow.ops.reading import Reading
 from streamflow.ops.scenarios import published_children
 from streamflow.ops.shadow import Pair, Row, Shadow, published_pair
+from streamflow.ops.topic_reader import Reading
 from streamflow.registry.readers import schema_readers
 from streamflow.settings import Settings
 from streamflow.wire.decoding import Record
@@ -56,7 +56,7 @@ def topics_of_both(log: Snapshot, pair: Pair) -> set[str]:
 
 
 def _bound(log: Snapshot, pair: Pair, handed: Catalog) -> Pair:
-    """The pair with the topics of its events: a published content has none of its own. Those that are `handed` in come
+    """The pair with the topics of its events: a published content has none. Those that are `handed` in come
     before those of the environment."""
     definition, catalog = pair
     events = []

@@ -13,7 +13,7 @@ from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError
 from streamflow.kafka.topics import RUNS, topic_name
 from streamflow.ops.history import transitions
-from streamflow.ops.reading import Reading
+from streamflow.ops.topic_reader import Reading
 from streamflow.settings import Settings
 from streamflow.wire.unreadable import Unreadable
 
@@ -72,7 +72,9 @@ class Tail:
                         for listener in list(self._listeners.values()):
                             listener(transition)
         except OperationError as error:
-            _log.warning("tail_unreadable", code=error.code, error=error.message, consequence="listeners are told so")
+            _log.warning(
+                "tail_unreadable", code=error.code, error=error.message, consequence="listeners get this error"
+            )
             ended = error
         finally:
             with self._lock:

@@ -22,7 +22,7 @@ from streamflow.core.offset_tracker import OffsetTracker, Outcome
 from streamflow.engine.commands import CompleteAttempt, FailAttempt, SuspendAttempt
 from streamflow.engine.tasks import CancelTask, Task
 from streamflow.engine.trace import identifiers
-from streamflow.runtime.performing import Answer, failure
+from streamflow.runtime.task_executor import Answer, failure
 from streamflow.wire.codec import encode_command
 
 log = structlog.get_logger(__name__)
@@ -141,7 +141,7 @@ class Attempts:
 
     def take(self, task: Task, log: OffsetTracker, partition: int, offset: int, written_ms: int, size: int) -> None:
         """Hold a task that was read, and start it when there is a place."""
-        if task.id in self._held:  # sent twice by hand: the header `source` would have told
+        if task.id in self._held:  # sent twice by hand: the header `source` would have said so
             log.finish(offset, Outcome.COPY)
             self._moved()
             return
@@ -173,7 +173,7 @@ class Attempts:
     # -- pausing, and giving up
 
     def hold(self) -> None:
-        """Start nothing until `go`. What runs goes on."""
+        """Start nothing until `go`. What runs continues."""
         self._starting = False
 
     def go(self) -> None:
@@ -265,7 +265,7 @@ class Attempts:
             "attempt_lingers",
             operation=held.task.operation,
             seconds=LINGER_S,
-            consequence="it was cancelled and goes on all the same",
+            consequence="it was cancelled and continues all the same",
             **held.facts(),
         )
         self._vacate(held)

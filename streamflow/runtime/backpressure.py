@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 class EngineLag:
     """The commands between what the `engine` group has committed in a partition and its end. A partition that the
-    engine has never committed counts from its beginning; one whose end nobody tells now counts as not behind.
+    engine has never committed counts from its beginning; one whose end is unknown now counts as not behind.
     `entries` is how many partitions the first generation has."""
 
     def __init__(self, engine: GroupOffsets, ends: LogEnds, commands: str, entries: int, limit: int) -> None:

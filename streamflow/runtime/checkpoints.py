@@ -20,7 +20,7 @@ from streamflow.settings import Engine
 
 class Checkpoints:
     """The checkpoints of `core`. `deciding` is held from deciding a slice until its outputs are with the producer;
-    `clock` tells the time in seconds, `saved_at` is its time at the opening."""
+    `clock` gives the time in seconds, `saved_at` is its time at the opening."""
 
     def __init__(
         self,

@@ -19,8 +19,9 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
+from streamflow.core.metrics import Metrics
 from streamflow.errors import OperationError
-from streamflow.kafka.cancellation import is_asked_for
+from streamflow.kafka.cancellation import is_own_cancellation
 from streamflow.kafka.connection import stop_consumer, stop_producer
 from streamflow.runtime.membership import Membership
 
@@ -48,10 +49,12 @@ class ConsumerSession(ConsumerRebalanceListener):
         session_timeout_s: float,
         log: Any,
         *,
+        metrics: Metrics,
         consumer_options: Mapping[str, Any],
         producer_options: Mapping[str, Any],
     ) -> None:
         self.worked = False
+        self.metrics = metrics
         timeout_ms = int(session_timeout_s * 1000)
         self.consumer = AIOKafkaConsumer(
             **{
@@ -95,7 +98,7 @@ class ConsumerSession(ConsumerRebalanceListener):
 
     @abstractmethod
     def jobs(self) -> Sequence[Coroutine[Any, Any, None]]:
-        """What goes on until the session ends, each for ever."""
+        """What runs until the session ends, each for ever."""
 
     @abstractmethod
     async def give_up(self) -> None:
@@ -144,6 +147,7 @@ class ConsumerSession(ConsumerRebalanceListener):
         await self._captured(self.give_up())
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self.metrics.count("rebalances")
         await self._captured(self.take_up(list(assigned)))
 
     def fail(self, error: BaseException) -> None:
@@ -177,7 +181,7 @@ class ConsumerSession(ConsumerRebalanceListener):
                 async with asyncio.timeout(CLOSE_S / 3):
                     await self.membership.close()
             except (KafkaError, OSError, TimeoutError, asyncio.CancelledError) as error:
-                if is_asked_for(error):
+                if is_own_cancellation(error):
                     raise
                 self.log.warning("close_failed", what="membership", error=repr(error))
         await stop_consumer(self.consumer)
@@ -193,7 +197,7 @@ class _Runs(Protocol):
 async def serve_sessions(
     make: Callable[[], _Runs], stop: asyncio.Event, interrupted: Callable[[BaseException, float], None]
 ) -> None:
-    """Runs one session after the other until `stop` is set. `interrupted` is told what ended one, and in how many
+    """Runs one session after the other until `stop` is set. `interrupted` is passed what ended one, and in how many
     seconds the next one begins."""
     low, high = _BACKOFF_S
     backoff = low
@@ -202,7 +206,7 @@ async def serve_sessions(
         try:
             await session.run(stop)
         except _BROKEN as error:
-            if is_asked_for(error):
+            if is_own_cancellation(error):
                 raise
             backoff = low if session.worked else min(high, backoff * 2)
             interrupted(error, backoff)

@@ -2,7 +2,7 @@
 
 Only a group's leader looks for partitions that were added. A static member that was the leader and was started again is
 the leader for the broker, and does not know it (KIP-814), so nobody would look any more. So every member asks now and
-then, and joins again when partitions have nobody: the broker has the group form anew when it is the leader that joins.
+then, and joins again when partitions have nobody: the broker has the group form again when it is the leader that joins.
 """
 
 from __future__ import annotations

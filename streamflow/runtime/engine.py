@@ -25,7 +25,7 @@ from streamflow.core.tracing import Tracer
 from streamflow.errors import EngineFault, OperationError
 from streamflow.kafka import topics
 from streamflow.kafka.admin import require_topics
-from streamflow.kafka.cancellation import is_asked_for, set_within
+from streamflow.kafka.cancellation import is_own_cancellation, set_within
 from streamflow.kafka.connection import aiokafka_config
 from streamflow.kafka.definitions import DefinitionsLog
 from streamflow.kafka.groups import engine_group
@@ -96,7 +96,7 @@ class EngineHost:
         topic = self._plans.topic(event)
         return usable_topic(event, topic, own=topic is not None and topics.is_own(self.settings, topic))
 
-    # -- what Faust tells
+    # -- called by Faust
 
     def attach(self, consumer: Any) -> None:
         """The consumer that feeds the agent; known once Faust has started. No partition of a new assignment is released
@@ -147,7 +147,7 @@ class EngineHost:
                 await partition.open()
             except (Exception, asyncio.CancelledError) as error:
                 await partition.close(save=False)
-                if is_asked_for(error):
+                if is_own_cancellation(error):
                     raise
                 self._discard_if_failed(number, error)
                 if _is_final(error):
@@ -250,7 +250,7 @@ class EngineHost:
             code=code_of(error),
             error=str(error) or repr(error),
             exc_info=error,
-            consequence="it is closed and opened again after the last checkpoint; other partitions go on",
+            consequence="it is closed and opened again after the last checkpoint; other partitions continue",
         )
         if failed is not None and failed.applied is not None and is_out_of_memory(error):
             self._out_of_memory[number] = failed.applied + 1
@@ -299,7 +299,7 @@ class EngineHost:
                     "partition_stopped",
                     partition=number,
                     error=str(error),
-                    consequence="its runs wait until a person acts; other partitions go on",
+                    consequence="its runs wait until a person acts; other partitions continue",
                 )
                 deadline = asyncio.get_running_loop().time() + REMIND_S
                 while (left_s := deadline - asyncio.get_running_loop().time()) > 0:

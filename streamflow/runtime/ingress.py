@@ -1,4 +1,4 @@
-"""Ingress: source topics in, commands out. A process and a consumer group of its own, hosted by a `mode.Service`.
+"""Ingress: source topics in, commands out. A separate process and consumer group, hosted by a `mode.Service`.
 
 What it promises is said in `ingress_session`.
 """

@@ -1,7 +1,7 @@
 """One lane in this worker: what outlives a connection to the broker. Its tasks, their attempts, and what of it is
 finished.
 
-A session (`lane_session`) reads, sends and commits. When it ends by an error, the next one goes on with what is here:
+A session (`lane_session`) reads, sends and commits. When it ends by an error, the next one continues with what is here:
 attempts run on meanwhile, answers wait, and a partition that nobody else has committed since is taken up where it was
 left.
 """
@@ -21,11 +21,11 @@ from streamflow.core.metrics import Metrics, NoMetrics
 from streamflow.core.offset_tracker import OffsetTracker, Outcome, Seen
 from streamflow.core.tracing import Span, Tracer, attempt_span
 from streamflow.engine.tasks import CancelTask
-from streamflow.kafka.serving import group_of
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, lane_topic_name, topic_name
+from streamflow.kafka.worker_registry import group_of
 from streamflow.runtime.answers import Answers, BrokerClock
 from streamflow.runtime.attempts import Attempts, Held
-from streamflow.runtime.performing import Performer, failure
+from streamflow.runtime.task_executor import TaskExecutor, failure
 from streamflow.settings import Settings
 from streamflow.wire.codec import DecodeError, encode_command
 from streamflow.wire.dead_letter import dead_letter
@@ -36,7 +36,7 @@ from streamflow.wire.tasks import decode_task, named_attempt, source_of
 log = structlog.get_logger(__name__)
 
 AHEAD = 16  # tasks that wait for a place at least, so that requests to cancel are seen
-_TELL_S = 10.0
+_LOG_EVERY_S = 10.0
 
 
 class Lane:
@@ -46,7 +46,7 @@ class Lane:
         self,
         settings: Settings,
         name: str,
-        performer: Performer,
+        executor: TaskExecutor,
         metrics: Metrics | None = None,
         tracer: Tracer | None = None,
     ) -> None:
@@ -65,7 +65,7 @@ class Lane:
         self.attempts = Attempts(
             name,
             self.config.in_flight,
-            performer.perform,
+            executor.perform,
             self._answer,
             self.moved.set,
             clock.now_ms,
@@ -76,17 +76,17 @@ class Lane:
         self._end_samples = self.metrics.sample(self._sample)
         self._by = uuid.uuid4().hex[:12]
         self._log = log.bind(lane=name)
-        self._telling: asyncio.TimerHandle | None = None
+        self._counts_timer: asyncio.TimerHandle | None = None
 
     async def close(self) -> None:
         """Cancel what still runs; its tasks are left to the partitions' next owners."""
         self._end_samples()
         await self.attempts.abandon()
-        if self._telling is not None:
-            self._telling.cancel()
-        self.tell()
+        if self._counts_timer is not None:
+            self._counts_timer.cancel()
+        self.log_counts()
 
-    # -- what sessions tell
+    # -- called by sessions
 
     def open(self, committed: Mapping[int, tuple[int, str]], first: Mapping[int, int], topic_id: str) -> dict[int, int]:
         """The group has given us these partitions: `committed` are their offsets and metadata, `first` where the others
@@ -151,12 +151,12 @@ class Lane:
                 self.attempts.cancel(task, finished, record.offset)
             else:
                 self.attempts.take(task, finished, partition, record.offset, record.timestamp, len(record.value or b""))
-        if self._telling is None:
-            self._telling = asyncio.get_running_loop().call_later(_TELL_S, self.tell)
+        if self._counts_timer is None:
+            self._counts_timer = asyncio.get_running_loop().call_later(_LOG_EVERY_S, self.log_counts)
 
-    def tell(self) -> None:
+    def log_counts(self) -> None:
         """Log how the tasks of our partitions have ended, of all time."""
-        self._telling = None
+        self._counts_timer = None
         counts = {
             outcome.value: sum(finished.counts[outcome] for finished in self.logs.values()) for outcome in Outcome
         }

@@ -1,7 +1,7 @@
 """A consumer group as ingress uses it: what aiokafka 0.14 keeps private or does not do, in one place, with its reasons.
 
 - Committed offsets come with their metadata (`AIOKafkaConsumer.committed` drops it).
-- A commit fails instead of trying for ever: aiokafka repeats one for a deleted topic until that topic is made again,
+- A commit fails instead of trying for ever: aiokafka repeats one for a deleted topic until that topic is created again,
   and all others wait.
 - A static member leaves the group before it joins and when it stops in order. Kafka gives a static member that comes
   back its old assignment without a look at what it subscribes to now, and aiokafka ends for good when that assignment
@@ -116,5 +116,5 @@ class Membership:
         return int(state.position) if state.has_valid_position else -1
 
     def check(self) -> None:
-        """Raises KafkaError when the group has told of an error that it does not get over."""
+        """Raises KafkaError when the group has reported an error that it does not get over."""
         self._coordinator.check_errors()

@@ -1,7 +1,7 @@
 """Source partitions that wait for a schema: the registry has to say it before their next record can be read.
 
 Nothing is lost by that: a partition stays at its record and is read on from there when the schema has come, however
-long the registry is away. Other partitions go on."""
+long the registry is away. Other partitions continue."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streamflow.wire.decoding import Record, schema_ids
 log = structlog.get_logger(__name__)
 
 _FIRST_PAUSE_S = 0.2
-_TOLD_EVERY_S = 30.0
+_LOG_EVERY_S = 30.0
 
 
 class SchemaWaits:
@@ -31,7 +31,7 @@ class SchemaWaits:
         self._retry_s = retry_s
         self._waiting: dict[TopicPartition, int] = {}
         self._asked = asyncio.Event()
-        self._told: tuple[str, float] | None = None  # the trouble that was told last, and when
+        self._logged: tuple[str, float] | None = None  # the code of the trouble that was logged last, and when
 
     @property
     def partitions(self) -> set[TopicPartition]:
@@ -71,34 +71,34 @@ class SchemaWaits:
                 for schema_id in wanted:
                     await asyncio.to_thread(self._schemas.fetch, schema_id)
             except Exception as error:
-                self._tell(_known(error), pause_s)
+                self._report(_known(error), pause_s)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, self._retry_s)
             else:
                 pause_s = _FIRST_PAUSE_S
-                if self._told is not None:
-                    self._told = None
+                if self._logged is not None:
+                    self._logged = None
                     self._metrics.gauge("sources_without_schema", 0)
                     log.warning("registry_answers", consequence="the sources that waited are read again")
 
-    def _tell(self, error: OperationError, again_in_s: float) -> None:
+    def _report(self, error: OperationError, again_in_s: float) -> None:
         self._metrics.gauge("sources_without_schema", len(self._waiting))
         now = asyncio.get_running_loop().time()
-        if self._told is not None and self._told[0] == error.code and now - self._told[1] < _TOLD_EVERY_S:
+        if self._logged is not None and self._logged[0] == error.code and now - self._logged[1] < _LOG_EVERY_S:
             return
-        self._told = (error.code, now)
+        self._logged = (error.code, now)
         log.warning(
             "sources_wait_for_registry",
             code=error.code,
             reason=error.message,
             sources=sorted(f"{tp.topic}/{tp.partition}" for tp in self._waiting),
             again_in_s=again_in_s,
-            consequence="they are read on when it answers; nothing is dropped, and other sources go on",
+            consequence="they are read on when it answers; nothing is dropped, and other sources continue",
         )
 
 
 def _known(error: Exception) -> OperationError:
-    """`error`, or what a fault of ours is told as: it must not stop the sources that wait for nothing."""
+    """`error`, or what a fault of ours is reported as: it must not stop the sources that wait for nothing."""
     if isinstance(error, OperationError):
         return error
     log.error("registry_failed", exc_info=error)

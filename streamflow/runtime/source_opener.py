@@ -1,4 +1,4 @@
-"""Offsets of source partitions: where reading begins, where it goes on after a gap, and what is committed.
+"""Offsets of source partitions: where reading begins, where it continues after a gap, and what is committed.
 
 Reading begins at the committed offset, if it belongs to the topic that is there now. A topic that was deleted and
 created again has another id: it is read from its beginning, with fresh counts. Without a committed offset:

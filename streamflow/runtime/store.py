@@ -1,4 +1,4 @@
-"""The local store of one partition: a RocksDB of its own, written by checkpoints only, so never ahead of the changelog
+"""The local store of one partition: its own RocksDB, written by checkpoints only, so never ahead of the changelog
 (law one-cut)."""
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SIZES = {
 
 
 @contextmanager
-def _told(path: Path, what: str) -> Iterator[None]:
+def _failures_named(path: Path, what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # rocksdict has no class for what RocksDB refuses
@@ -39,7 +39,7 @@ def _told(path: Path, what: str) -> Iterator[None]:
 
 class RocksStore:
     """The store on disk. Raises OperationError (`store_failed`) for whatever RocksDB or the disk refuse: it holds
-    nothing that the changelog does not, so its owner deletes it and restores. `measured` is told its sizes in bytes
+    nothing that the changelog does not, so its owner deletes it and restores. `measured` is passed its sizes in bytes
     now and then, after a write."""
 
     def __init__(
@@ -55,7 +55,7 @@ class RocksStore:
         self._measure_at = 0.0
         self._write_buffer_bytes = write_buffer_bytes
         self._block_cache_bytes = block_cache_bytes
-        with _told(path, "open"):
+        with _failures_named(path, "open"):
             self._open()
 
     def _open(self) -> None:
@@ -82,7 +82,7 @@ class RocksStore:
 
     def scan(self, prefix: str, start: str = "") -> Iterator[tuple[str, bytes]]:
         wanted = prefix.encode()
-        with _told(self.path, "be read"):
+        with _failures_named(self.path, "be read"):
             found: Any = self._db.items(from_key=max(prefix, start).encode())
             for key, value in found:
                 if not key.startswith(wanted):
@@ -96,7 +96,7 @@ class RocksStore:
                 batch.delete(key.encode())
             else:
                 batch.put(key.encode(), value)
-        with _told(self.path, "be written"):
+        with _failures_named(self.path, "be written"):
             self._db.write(batch)
             if self._measured is not None and (now := time.monotonic()) >= self._measure_at:
                 self._measure_at = now + _MEASURE_S
@@ -105,7 +105,7 @@ class RocksStore:
     def clear(self) -> None:
         """Remove every record. An empty store is left as it is: making it again blocks the worker's event loop for
         about 0.1 s."""
-        with _told(self.path, "be cleared"):
+        with _failures_named(self.path, "be cleared"):
             if next(iter(self._db.keys()), None) is None:
                 return
             self._db.close()

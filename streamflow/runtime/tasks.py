@@ -1,7 +1,7 @@
 """Task workers: the lanes that this process serves, and the operations that it has.
 
 Each lane is read, bounded and committed for itself, so one that is slow keeps no other waiting. A lane's session ends
-with its first broker error and the next one goes on, for ever, with back-off.
+with its first broker error and the next one follows, for ever, with back-off.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from streamflow.operations.registry import Registry
 from streamflow.runtime.consumer_session import serve_sessions
 from streamflow.runtime.lane import Lane
 from streamflow.runtime.lane_session import LaneSession
-from streamflow.runtime.performing import Performer
-from streamflow.runtime.presence import Presence
+from streamflow.runtime.task_executor import TaskExecutor
+from streamflow.runtime.worker_registry import Registrar
 from streamflow.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -58,30 +58,30 @@ async def serve_tasks(
     registry = Registry(settings)
     await registry.start()
     definitions = DefinitionsLog(settings)
-    presence = Presence(settings, names, registry)
+    registrar = Registrar(settings, names, registry)
 
     def follow() -> None:
         registry.follow(definitions.operations)
-        presence.changed()
+        registrar.changed()
 
     definitions.subscribe(follow)
-    telling: asyncio.Task[None] | None = None
+    announcing: asyncio.Task[None] | None = None
     draining: asyncio.Task[None] | None = None
     try:
         await definitions.start()
         definitions.require_environment()
         follow()
         log.info("operations_ready", names=registry.names(), broken=[one.name for one in registry.broken])
-        performer = Performer(settings, registry, callback_urls(settings), tracer)
-        telling = asyncio.create_task(presence.serve())
-        draining = asyncio.create_task(_tell_stop(stop, presence))
+        executor = TaskExecutor(settings, registry, callback_urls(settings), tracer)
+        announcing = asyncio.create_task(registrar.serve())
+        draining = asyncio.create_task(_drain_at_stop(stop, registrar))
         async with asyncio.TaskGroup() as group:
             for name in names:
-                lane = Lane(settings, name, performer, metrics, tracer)
+                lane = Lane(settings, name, executor, metrics, tracer)
                 group.create_task(serve_lane(lane, stop), name=f"lane-{name}")
-        await presence.withdraw()
+        await registrar.withdraw()
     finally:
-        for task in (telling, draining):
+        for task in (announcing, draining):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
@@ -89,9 +89,9 @@ async def serve_tasks(
         await registry.close()
 
 
-async def _tell_stop(stop: asyncio.Event, presence: Presence) -> None:
+async def _drain_at_stop(stop: asyncio.Event, registrar: Registrar) -> None:
     await stop.wait()
-    presence.drain()
+    registrar.drain()
 
 
 async def serve_lane(lane: Lane, stop: asyncio.Event) -> None:
@@ -106,7 +106,7 @@ async def serve_lane(lane: Lane, stop: asyncio.Event) -> None:
             error=str(error) or repr(error),
             again_in_s=again_in_s,
             running=lane.attempts.running,
-            consequence="attempts go on, and their answers wait for the next connection",
+            consequence="attempts continue, and their answers wait for the next connection",
         )
 
     try:

@@ -3,7 +3,7 @@ where we say.
 
 Faust's normal path costs 55-98 us a record, a batch 25-44 us with everything the engine does (measured). Its
 `perform_seek` leaves a partition without a committed offset wherever it was; here a partition is held until its owner
-releases it at an offset of its own (law contiguous-input). `tests/integration/test_transport.py` holds these classes to
+releases it at its own offset (law contiguous-input). `tests/integration/test_transport.py` holds these classes to
 what Faust does around them.
 """
 
@@ -58,7 +58,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
 
     @Service.task
     async def _watch_group(self) -> None:
-        """At an error that it does not expect aiokafka lets the group be until somebody asks how it is; Faust never
+        """At an error that it does not expect aiokafka lets the group be until a caller asks how it is; Faust never
         does. Raises KafkaError when it has given up altogether."""
         rounds = 0
         while not self.should_stop:
@@ -157,7 +157,7 @@ class BatchConsumer(driver.Consumer):
     async def _hold(self, tp: TP) -> None:
         consumer, partition = self._thread._ensure_consumer(), TopicPartition(tp.topic, tp.partition)
         if partition in consumer.assignment():
-            consumer.seek(partition, 0)  # any valid position, so that aiokafka does not look for one of its own
+            consumer.seek(partition, 0)  # any valid position, so that aiokafka does not look for one itself
             consumer.pause(partition)
 
     async def _release(self, tp: TP, offset: int) -> None:

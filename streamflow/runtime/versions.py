@@ -49,7 +49,7 @@ class Versions(Protocol):
         """Where events are found, by name of the event."""
 
     def published(self) -> Sequence[Published]:
-        """All versions that are served, and those that are retired: no run starts by them, but their runs go on and
+        """All versions that are served, and those that are retired: no run starts by them, but their runs continue and
         wait. Where approvals are required, those that have a valid one."""
 
     async def read_to_end(self) -> None:
@@ -99,7 +99,7 @@ class PublishedVersions:
                         "publication_open",
                         position=position,
                         end=end,
-                        consequence="matching goes on with what is committed",
+                        consequence="matching continues with what is committed",
                     )
                 else:
                     log.warning(

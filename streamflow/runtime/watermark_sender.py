@@ -1,4 +1,5 @@
-"""Watermarks of one ingress session: asks for the ends of its sources, and tells the engine how far they are read."""
+"""Watermarks of one ingress session: asks for the ends of its sources, and reports to the engine how far they are
+read."""
 
 from __future__ import annotations
 
@@ -51,7 +52,7 @@ class WatermarkSender:
         blocked: Collection[int],
         held: Mapping[int, frozenset[PartitionId]],
     ) -> None:
-        """Tells the partitions of `commands` that are not `blocked` how far everything is read. All that was read is
+        """Sends to the partitions of `commands` that are not `blocked` how far everything is read. All that was read is
         acknowledged, but for `held`. Raises KafkaError."""
         sources = [Progress(one.topic, one.topic_id, one.partition, one.next) for one in owned.values()]
         self._marks.asked(times, {(tp.topic, tp.partition): end for tp, end in ends.items()}, sources)

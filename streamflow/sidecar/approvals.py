@@ -85,13 +85,13 @@ async def give(
     principal: PrincipalOf,
     response: Response,
 ) -> dict[str, Any]:
-    """Decides. 200: it is decided; 202: the engine has not said so yet, `GET /runs/{run}?wait={command}` tells."""
+    """Decides. 200: it is decided; 202: the engine has not said so yet, `GET /runs/{run}?wait={command}` returns it."""
     by, groups = _decider(principal, body)
     history = require_run(principal, Right.DECIDE_APPROVALS, run, await log.history(run))
     approval = open_approval(history, run, step)
     command = decide(approval, body.decision, by=by, groups=groups, data=body.data)
-    told = {"decision": body.decision, "by": by, "command": command.id}
-    await audited(identity, actor(principal), "approval.decide", f"{run}/{step}", after=told)
+    after = {"decision": body.decision, "by": by, "command": command.id}
+    await audited(identity, actor(principal), "approval.decide", f"{run}/{step}", after=after)
     answer = await heard_of_run(log, run, await log.ask(command, key=approval.key), _ANSWER_S)
     response.status_code = 200 if answer is not None else 202
     return {"command": command.id, "run": run, "step": step, "decision": body.decision, "applied": answer is not None}

@@ -102,12 +102,12 @@ async def answer(token: str, request: Request, response: Response, state: StateO
     answered: Answered = request.app.state.answered
     answered.require_new(token)
     command = await _command(state, request.app.state.contracts, callback, token, await request.body())
-    told = await state.log.ask(command, key=callback.key)
-    applied = await heard_of_run(state.log, callback.run, told, _SOON_S)
+    pending = await state.log.ask(command, key=callback.key)
+    applied = await heard_of_run(state.log, callback.run, pending, _SOON_S)
     if applied is None:
         # The engine passes over what comes a second time without a word; then the run says who came first.
         _require_open(await state.log.history(callback.run), callback, command.id)
-        applied = await heard_of_run(state.log, callback.run, told, _ANSWER_S - _SOON_S)
+        applied = await heard_of_run(state.log, callback.run, pending, _ANSWER_S - _SOON_S)
     if applied is not None:
         answered.add(token)
     response.status_code = 200 if applied is not None else 202
@@ -163,7 +163,7 @@ async def _command(
     state: State, contracts: Contracts, callback: Callback, token: str, body: bytes
 ) -> CompleteAttempt | FailAttempt:
     """The command that the body asks for. Raises Rejected."""
-    # Two answers are two commands, whatever they say: only so can the second one be told that it is.
+    # Two answers are two commands, whatever they say: only so can the second one be answered as such.
     command_id = f"callback/{hashlib.sha256(token.encode()).hexdigest()[:16]}/{uuid.uuid4()}"
     try:
         output = read_answer(body)

@@ -23,7 +23,7 @@ router = APIRouter(prefix=f"{API_PATH}/catalog", tags=["catalog"])
 
 @router.get("/events", responses=declared(), dependencies=[needs(Right.READ_CATALOG)])
 async def events(log: LogOf, principal: PrincipalOf) -> dict[str, Any]:
-    """The published events by name: what tells them, their schema, the topics that they are bound to here, and the
+    """The published events by name: what identifies them, their schema, the topics that they are bound to here, and the
     definitions that name them."""
     return {"rows": await asyncio.to_thread(_events, await log.definitions(), principal), "next": None}
 

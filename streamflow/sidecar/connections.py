@@ -96,7 +96,7 @@ class _Connection(BoundedReader, HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._leave()
-        self._tell_of_end()
+        self._notify_end()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -259,15 +259,15 @@ class _Connection(BoundedReader, HttpToolsProtocol):
         """Answers what cannot be a request, and closes."""
         serving = self._serving
         if serving is not None and not serving.response_complete:
-            self._tell_of_end()
+            self._notify_end()
             if serving.response_started:
                 self.transport.close()
                 return
         self.transport.write(whole_answer(status, code, detail))
         self.transport.close()
 
-    def _tell_of_end(self) -> None:
-        """Tells the request that is being served that what it still says has no reader."""
+    def _notify_end(self) -> None:
+        """Notifies the request that is being served that what it still says has no reader."""
         if self._serving is not None and not self._serving.response_complete:
             self._serving.disconnected = True
             self._serving.message_event.set()
@@ -309,7 +309,7 @@ def protocols(
 ) -> tuple[type[HttpToolsProtocol], type[WSProtocol]]:
     """The protocols of one server, for `http` and `ws` of `uvicorn.Config`. `metrics` count the connections that are
     ended."""
-    told = metrics if metrics is not None else NoMetrics()
-    shared = {"metrics": told, "unread": Unread(limits.head_s, UNREAD_BYTES)}
+    counters = metrics if metrics is not None else NoMetrics()
+    shared = {"metrics": counters, "unread": Unread(limits.head_s, UNREAD_BYTES)}
     connection = type("Connection", (_Connection,), {"limits": limits, "waiting": {}, **shared})
     return connection, type("Socket", (Socket,), shared)

@@ -21,7 +21,7 @@ from streamflow.errors import Rejected
 from streamflow.operations.callbacks import API_PATH
 from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.conversation_bodies import Answered, Cancel, Message, NewConversation, Renaming, Share
-from streamflow.sidecar.conversation_state import CHANGE, EDITS, KNOWN, READS, TURN, ServiceOf, told
+from streamflow.sidecar.conversation_state import CHANGE, EDITS, KNOWN, READS, TURN, ServiceOf, conversation_answer
 from streamflow.sidecar.event_streams import EventStream
 from streamflow.sidecar.principal import PrincipalOf, Right, actor
 from streamflow.sidecar.problems import declared
@@ -47,7 +47,7 @@ async def start(
     """Starts a conversation: with a draft, or with one that has no steps yet; with a catalog, or for what is
     published."""
     id = await service.start(principal.name, title=body.title, text=_text(body.definition), catalog=_text(body.catalog))
-    return await told(service, id, response)
+    return await conversation_answer(service, id, response)
 
 
 @router.get("", responses=declared("request_invalid", "authoring_busy"), dependencies=READS)
@@ -74,7 +74,7 @@ async def list_(
 async def show(conversation: str, service: ServiceOf, response: Response) -> dict[str, Any]:
     """A conversation as it is: its draft, revisions, messages, what waits for a yes, comments. The `ETag` is the
     current revision, which changes name in `If-Match`."""
-    return await told(service, conversation, response)
+    return await conversation_answer(service, conversation, response)
 
 
 @router.patch("/{conversation}", responses=declared(*CHANGE), dependencies=EDITS)
@@ -83,7 +83,7 @@ async def rename(
 ) -> dict[str, Any]:
     """Gives a conversation another title."""
     await service.change(conversation, principal.name, lambda state, _now_ms: decisions.rename(state, body.title))
-    return await told(service, conversation, response)
+    return await conversation_answer(service, conversation, response)
 
 
 @router.delete("/{conversation}", status_code=204, responses=declared(*KNOWN), dependencies=EDITS)
@@ -117,7 +117,7 @@ async def cancel(
 ) -> dict[str, Any]:
     """Ends the assistant's open turn at once; nothing more of it is taken. There need not be one."""
     await service.cancel(conversation, principal.name, body.turn if body is not None else None)
-    return await told(service, conversation, response)
+    return await conversation_answer(service, conversation, response)
 
 
 @router.get(
@@ -142,8 +142,8 @@ async def events(
         str | None, Header(alias="Last-Event-ID", description="as `after`, sent by a client that reconnects")
     ] = None,
 ) -> EventStream | dict[str, Any]:
-    """What happened in a conversation, entry by entry: as a page, or as server-sent events that go on until the
-    conversation is deleted. The `id` of an event is its number, so a client that lost the connection goes on where it
+    """What happened in a conversation, entry by entry: as a page, or as server-sent events that continue until the
+    conversation is deleted. The `id` of an event is its number, so a client that lost the connection continues where it
     was. The last event of a stream is `end`, with the `code` and the `detail` of the reason, such as that the caller
     may no longer read it."""
     if last is not None and not (last.isascii() and last.isdigit() and len(last) < 10):
@@ -154,7 +154,7 @@ async def events(
         return {"rows": [one.facts() for one in rows], "next": rows[-1].seq if rows else from_seq}
     await service.read(lambda library: library.known(conversation))
     return EventStream(
-        _told(service, conversation, from_seq),
+        _entry_events(service, conversation, from_seq),
         place=streams.enter(principal, "conversation"),
         request=request,
         identity=identity,
@@ -188,11 +188,13 @@ async def show_shared(token: str, service: ServiceOf) -> dict[str, Any]:
     sha = decisions.token_sha(token)
     found = await service.read(lambda library: library.shared(sha, now_ms).facts(now_ms))
     content = await asyncio.to_thread(lambda: Draft.parse(found["draft"]["text"]).content)
-    told = {name: found[name] for name in ("title", "draft", "revisions", "comments", "updated_ms", "shared_until_ms")}
-    return told | {"content": content}
+    shared = {
+        name: found[name] for name in ("title", "draft", "revisions", "comments", "updated_ms", "shared_until_ms")
+    }
+    return shared | {"content": content}
 
 
-async def _told(service: Conversations, id: str, after: int) -> AsyncGenerator[bytes, None]:
+async def _entry_events(service: Conversations, id: str, after: int) -> AsyncGenerator[bytes, None]:
     async with contextlib.aclosing(service.watch(id, after)) as watched:
         async for entries in watched:
             if entries:

@@ -102,9 +102,9 @@ class _Letters:
     async def account(self, verb: str, letters: list[Letter], body: Replay | Drop) -> None:
         """Accounts for what is about to be done."""
         target = letters[0].id if len(letters) == 1 else f"{len(letters)} letters"
-        told = {"letters": [one.number for one in letters], "reason": body.reason}
+        after = {"letters": [one.number for one in letters], "reason": body.reason}
         who = actor(self._principal)
-        await audited(self._state.identity, who, f"dead_letter.{verb}", target, after=told)
+        await audited(self._state.identity, who, f"dead_letter.{verb}", target, after=after)
 
 
 async def _letters(state: StateOf, principal: PrincipalOf) -> _Letters:

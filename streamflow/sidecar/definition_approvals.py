@@ -124,7 +124,7 @@ async def list_(name: str, log: LogOf) -> dict[str, Any]:
 
 def require_children(principal: Principal, definition: Definition) -> None:
     """Raises Rejected (`right_missing`) unless the principal may read what a definition starts: the paths of its runs
-    tell what is in that."""
+    show what is in that."""
     for child, _ in child_names(definition):
         principal.require(Right.READ_DEFINITIONS, child)
 
@@ -168,12 +168,12 @@ async def approved(
     approval = await asyncio.to_thread(
         approval_of, state.settings, environment, report, authors=authors, by=by, note=body.note, source=source
     )
-    told: dict[str, Any] = {"sha": report.sha256, "report": approval.report, "by": by}
-    told["authors"] = list(approval.authors)
+    after: dict[str, Any] = {"sha": report.sha256, "report": approval.report, "by": by}
+    after["authors"] = list(approval.authors)
     if source is not None:
-        told |= {"conversation": source.conversation, "revision": source.revision}
+        after |= {"conversation": source.conversation, "revision": source.revision}
     target = f"{report.name}@{report.version}"
-    await audited(state.identity, actor(principal), "definition.approve", target, after=told)
+    await audited(state.identity, actor(principal), "definition.approve", target, after=after)
     made = Approved(approval=approval, report=report)
     await log.approve(made)
     facts: dict[str, Any] = msgspec.to_builtins(made)

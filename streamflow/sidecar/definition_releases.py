@@ -77,8 +77,8 @@ async def promote(
     for child, _ in child_names(snapshot.read_version(name, version)[0]):
         principal.require(Right.START_RUNS, child)
     by = acting(principal, body.by)
-    told = {"to": body.to, "by": by}
-    await audited(state.identity, actor(principal), "definition.promote", reference, after=told)
+    after = {"to": body.to, "by": by}
+    await audited(state.identity, actor(principal), "definition.promote", reference, after=after)
     return await log.promote(reference, body.to, by=by, who=actor(principal))
 
 
@@ -88,8 +88,8 @@ async def promote(
     dependencies=[needs_for_name(Right.PUBLISH_DEFINITIONS)],
 )
 async def rollback(name: str, body: RollingBack, log: LogOf, state: StateOf, principal: PrincipalOf) -> dict[str, Any]:
-    """Has new runs start on an earlier version again; open runs go on with what they began with. `version` starts use
-    now, `before` until now."""
+    """Has new runs start on an earlier version again; open runs continue with what they began with. `version` starts
+    use now, `before` until now."""
     target, before = target_of(await log.definitions(fresh=True), name, body.version)
     was, now = {"current": before}, {"current": target}
     await audited(state.identity, actor(principal), "definition.rollback", name, before=was, after=now)

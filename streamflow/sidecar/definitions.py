@@ -20,7 +20,7 @@ from streamflow.definition.syntax import to_yaml
 from streamflow.errors import Rejected
 from streamflow.kafka.definitions import Snapshot
 from streamflow.operations.callbacks import API_PATH
-from streamflow.ops.catalog import Surroundings
+from streamflow.ops.catalog import CatalogResolver
 from streamflow.ops.contradictions import definitions_contradicted
 from streamflow.ops.definition_approvals import read_approval, require_approval
 from streamflow.ops.definitions import compared, current_version, listed, overview, resolve, shown
@@ -251,7 +251,7 @@ async def picture(name: str, version: str, log: LogOf) -> Response:
     dependencies=[needs_for_name(Right.RETIRE_DEFINITIONS)],
 )
 async def retire(name: str, version: str, log: LogOf, identity: IdentityOf, principal: PrincipalOf) -> dict[str, Any]:
-    """Takes a version out of use: no new run starts on it, its open runs go on. `current` is the version that starts
+    """Takes a version out of use: no new run starts on it, its open runs continue. `current` is the version that starts
     use now."""
     resolve(await log.definitions(fresh=True), f"{name}@{version}")
     await audited(identity, actor(principal), "definition.retire", f"{name}@{version}")
@@ -314,10 +314,10 @@ async def _account_for_publication(
 ) -> None:
     """Accounts in the audit for what is about to be published, and for the version that starts used before."""
     used = current_version(await log.definitions(), definition.name)
-    told = {"sha": sha, "change_events": body.change_events, "create_topics": body.create_topics}
+    after = {"sha": sha, "change_events": body.change_events, "create_topics": body.create_topics}
     target = f"{definition.name}@{definition.version}"
     before = {"current": used} if used is not None else None
-    await audited(state.identity, actor(principal), "definition.publish", target, before=before, after=told)
+    await audited(state.identity, actor(principal), "definition.publish", target, before=before, after=after)
 
 
 async def _version(log: Log, name: str, version: str) -> tuple[Definition, Catalog]:
@@ -330,7 +330,7 @@ async def handed_in(
     body: Handed, log: Log, state: StateOf, *, contradictions: bool, change: bool = False
 ) -> Submission:
     snapshot = await log.definitions(fresh=True)
-    around = Surroundings(lambda: snapshot, whole=contradictions)
+    around = CatalogResolver(lambda: snapshot, whole=contradictions)
     return await asyncio.to_thread(
         submitted,
         state.settings,

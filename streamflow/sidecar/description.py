@@ -81,16 +81,16 @@ def _page(described: dict[str, Any]) -> str:
 
 def _route(path: str, method: str, route: dict[str, Any]) -> str:
     rows = "".join(_rows(route))
-    told = escape(str(route.get("description", "")))
+    description = escape(str(route.get("description", "")))
     return (
-        f"<details><summary><code>{method.upper()} {escape(path)}</code></summary><p>{told}</p>"
+        f"<details><summary><code>{method.upper()} {escape(path)}</code></summary><p>{description}</p>"
         f"<table>{rows}</table></details>"
     )
 
 
 def _rows(route: dict[str, Any]) -> Iterator[str]:
     for one in route.get("parameters", ()):
-        told = escape(str(one.get("description", "")))
-        yield f"<tr><th>{escape(one['name'])}</th><td>{escape(one['in'])}</td><td>{told}</td></tr>"
+        description = escape(str(one.get("description", "")))
+        yield f"<tr><th>{escape(one['name'])}</th><td>{escape(one['in'])}</td><td>{description}</td></tr>"
     for status, answer in route.get("responses", {}).items():
         yield f"<tr><th>{escape(str(status))}</th><td></td><td>{escape(str(answer.get('description', '')))}</td></tr>"

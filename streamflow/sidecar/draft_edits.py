@@ -21,8 +21,8 @@ from streamflow.sidecar.conversation_state import (
     SeenOf,
     ServiceOf,
     catalog_of,
+    conversation_answer,
     seen_in,
-    told,
 )
 from streamflow.sidecar.draft_scenarios import play_again
 from streamflow.sidecar.principal import PrincipalOf
@@ -53,7 +53,7 @@ async def edit(
 
     await service.change(conversation, principal.name, decide)
     await play_again(service, log, conversation, principal.name)
-    return await told(service, conversation, response)
+    return await conversation_answer(service, conversation, response)
 
 
 @router.post("/undo", responses=declared(*EDIT, "nothing_to_undo"), dependencies=EDITS)
@@ -63,7 +63,7 @@ async def undo(
     """Makes the revision before the current one the current one. Needs `If-Match`. Nothing is lost: see `redo`."""
     await service.change(conversation, principal.name, lambda state, _now_ms: drafting.undo(state, seen=seen))
     await play_again(service, log, conversation, principal.name)
-    return await told(service, conversation, response)
+    return await conversation_answer(service, conversation, response)
 
 
 @router.post("/redo", responses=declared(*EDIT, "nothing_to_redo"), dependencies=EDITS)
@@ -73,7 +73,7 @@ async def redo(
     """Makes what was undone last the current revision again. Needs `If-Match`."""
     await service.change(conversation, principal.name, lambda state, _now_ms: drafting.redo(state, seen=seen))
     await play_again(service, log, conversation, principal.name)
-    return await told(service, conversation, response)
+    return await conversation_answer(service, conversation, response)
 
 
 @router.post("/branch", responses=declared(*EDIT, "draft_unknown"), dependencies=EDITS)
@@ -91,7 +91,7 @@ async def branch(
         conversation, principal.name, lambda state, _now_ms: drafting.branch(state, body.revision, seen=seen)
     )
     await play_again(service, log, conversation, principal.name)
-    return await told(service, conversation, response)
+    return await conversation_answer(service, conversation, response)
 
 
 @router.post(
@@ -112,7 +112,7 @@ async def accept(
     response: Response,
 ) -> dict[str, Any]:
     """Says yes: to the proposed operations, or to some of them, which makes a new revision (`If-Match` is needed); or
-    where nothing is proposed to what the assistant understood, and its turn goes on (202, with the turn)."""
+    where nothing is proposed to what the assistant understood, and its turn continues (202, with the turn)."""
     waiting = await service.read(lambda library: library.known(conversation).proposal is not None)
     if not waiting and body.proposal is None and body.operations is None:
         turn = await service.confirm(conversation, principal.name, model=body.model)
@@ -129,7 +129,7 @@ async def accept(
 
     await service.change(conversation, principal.name, decide)
     await play_again(service, log, conversation, principal.name)
-    return await told(service, conversation, response)
+    return await conversation_answer(service, conversation, response)
 
 
 @router.post(
@@ -146,7 +146,7 @@ async def reject(
         principal.name,
         lambda state, _now_ms: drafting.reject(state, proposal=body.proposal, operations=body.operations),
     )
-    return await told(service, conversation, response)
+    return await conversation_answer(service, conversation, response)
 
 
 @router.post("/comments", status_code=201, responses=declared(*CHANGE, "draft_unknown"), dependencies=EDITS)
@@ -159,4 +159,4 @@ async def comment(
         principal.name,
         lambda state, _now_ms: drafting.comment(state, body.text, revision=body.revision, address=body.address),
     )
-    return await told(service, conversation, response)
+    return await conversation_answer(service, conversation, response)

@@ -18,7 +18,15 @@ from streamflow.kafka.definitions import Snapshot
 from streamflow.operations.callbacks import API_PATH
 from streamflow.ops.scenarios import Performance
 from streamflow.sidecar.bodies import JsonRoute
-from streamflow.sidecar.conversation_state import CHANGE, EDITS, KNOWN, READS, ServiceOf, catalog_of, told
+from streamflow.sidecar.conversation_state import (
+    CHANGE,
+    EDITS,
+    KNOWN,
+    READS,
+    ServiceOf,
+    catalog_of,
+    conversation_answer,
+)
 from streamflow.sidecar.definitions import scenarios_text
 from streamflow.sidecar.log import Log
 from streamflow.sidecar.principal import PrincipalOf
@@ -83,7 +91,7 @@ async def keep(
         conversation, principal.name, lambda state, _now_ms: kept_scenarios.keep(state, body.scenarios)
     )
     await play_again(service, log, conversation, principal.name)
-    return await told(service, conversation, response)
+    return await conversation_answer(service, conversation, response)
 
 
 @router.post("/proposals", responses=declared(*KNOWN, "definition_invalid"), dependencies=EDITS)
@@ -114,7 +122,7 @@ async def expect(
             conversation, principal.name, lambda state, _now_ms: kept_scenarios.expect(state, found, body.names)
         )
         await play_again(service, log, conversation, principal.name)
-    return await told(service, conversation, response)
+    return await conversation_answer(service, conversation, response)
 
 
 async def performed(service: Conversations, log: Log, id: str, revision: int | None) -> tuple[int, Performance | str]:

@@ -144,7 +144,7 @@ class EventStream(StreamingResponse):
         while True:
             coming = self._coming = self._coming or asyncio.create_task(_next(self._content))
             await asyncio.wait({coming}, timeout=max(0.0, min(PING_S, check_at - clock())))
-            if clock() >= check_at:  # also while there is always something to tell
+            if clock() >= check_at:  # also while there is always something to send
                 self._check()
                 check_at = clock() + CHECK_S
             if not coming.done():

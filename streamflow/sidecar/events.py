@@ -99,7 +99,7 @@ _BODY = {
 async def send(request: Request, log: LogOf, state: StateOf) -> dict[str, Any]:
     """Sends events to the topics that the catalog says, as one object, a list under `events`, a CloudEvent (structured
     or binary mode) or a batch of CloudEvents. Each is checked as ingress will check it. One that is refused is an
-    error; of several each has a row of its own, with `status` `sent` or `refused`, and the others are sent."""
+    error; of several each has its own row, with `status` `sent` or `refused`, and the others are sent."""
     snapshot = await log.definitions()
     given, single = await _given(request, snapshot)
     limit = state.settings.limits.event_bytes

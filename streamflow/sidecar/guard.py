@@ -20,7 +20,7 @@ from streamflow.sidecar.pages import is_page
 from streamflow.sidecar.problems import problem_of
 
 _HEALTH = f"{API_PATH}/health"
-# These carry a token of their own, tell nothing, or are where somebody logs in.
+# These carry their own token, disclose nothing, or are for the log-in.
 _OPEN = (f"{API_PATH}/callbacks/", _HEALTH, f"{API_PATH}/session/", f"{API_PATH}/shared/")
 _LOG_IN = f"{API_PATH}/session"
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(:[0-9]{1,5})?")
@@ -76,7 +76,7 @@ class Guard:
 
     Every request but the open ones and those of pages has a principal, which `identity` finds. The `Host` of a request
     is one of `hosts` or of this machine, or where people must say who they are any address: a page that reaches this
-    address under a name of its own (DNS rebinding) names that. A page that was loaded from elsewhere names its origin,
+    address under another name (DNS rebinding) names that. A page that was loaded from elsewhere names its origin,
     which is the same host, or one of `hosts`. What is not admitted is answered with a problem."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""`/health`: whether this process answers. It tells nothing else, so that it needs no token."""
+"""`/health`: whether this process answers. It discloses nothing else, so that it needs no token."""
 
 from __future__ import annotations
 

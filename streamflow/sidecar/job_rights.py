@@ -17,7 +17,7 @@ that is not known."""
 
 def owner_rights(access: Access) -> Require:
     """Asks what the directory says now. Jobs of the sidecar's token, and of people of this machine, have no owner in
-    it: they go on."""
+    it: they continue."""
 
     def require(job: Job, target: Target) -> None:
         if not job.user:

@@ -85,7 +85,7 @@ async def start(
     runner: RunnerOf,
     response: Response,
 ) -> dict[str, Any]:
-    """Cancels, retries, skips or fails all runs that a filter means now, at most 10,000, as one job that goes on when
+    """Cancels, retries, skips or fails all runs that a filter means now, at most 10,000, as one job that continues when
     this sidecar ends. 200: a preview, with `count` and some runs as `sample`. The principal needs the right to operate
     the runs, too, when the job is started."""
     wanted = body.wanted(await scope.names(body.filter.definition, Right.START_JOBS, Right.OPERATE_RUNS))
@@ -107,8 +107,8 @@ async def start(
         created_ms=time.time_ns() // 1_000_000,
         total=len(targets),
     )
-    told = {"action": job.action, "filter": job.filter, "reason": job.reason, "runs": job.total}
-    await audited(identity, actor(principal), "job.start", job.id, after=told)
+    after = {"action": job.action, "filter": job.filter, "reason": job.reason, "runs": job.total}
+    await audited(identity, actor(principal), "job.start", job.id, after=after)
     await asyncio.to_thread(log.jobs.write, lambda board, _now_ms: added(board, job, targets))
     runner.wake()
     return await asyncio.to_thread(log.jobs.read, lambda board: (board.job(job.id) or job).described())
@@ -143,7 +143,7 @@ async def _chosen(history: HistoryReader, wanted: RunFilter | None) -> tuple[tup
 
 @router.get("", responses=declared("request_invalid"), dependencies=[needs(Right.READ_JOBS)])
 async def list_(log: LogOf, principal: PrincipalOf) -> dict[str, Any]:
-    """The jobs that are kept, newest first; of somebody with the right for some definitions those of these alone."""
+    """The jobs that are kept, newest first; for a caller with the right for some definitions those of these alone."""
     found = await asyncio.to_thread(log.jobs.read, lambda board: board.jobs())
     return {"rows": [one.described() for one in found if _may_see(principal, one)], "next": None}
 

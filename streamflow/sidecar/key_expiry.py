@@ -12,13 +12,13 @@ from streamflow.errors import OperationError
 
 
 class KeyExpiry:
-    """Tells of the API keys in what `directory` gives, or raises OperationError for. `take` is called before each
+    """Reports the API keys in what `directory` gives, or raises OperationError for. `take` is called before each
     scrape."""
 
     def __init__(self, directory: Callable[[], Directory], metrics: Metrics) -> None:
         self._directory = directory
         self._metrics = metrics
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def take(self) -> None:
         """Sets when each key expires (see `expiries`); none while it is not known which keys there are."""
@@ -30,6 +30,6 @@ class KeyExpiry:
         with metrics.together():
             for id, at_ms in found.items():
                 metrics.gauge("api_key_expires_timestamp_seconds", at_ms / 1000, api_key=f"{PREFIX}{id}")
-            for id in self._told - found.keys():
+            for id in self._reported - found.keys():
                 metrics.forget(api_key=f"{PREFIX}{id}")
-            self._told = set(found)
+            self._reported = set(found)

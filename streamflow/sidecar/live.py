@@ -12,7 +12,7 @@ The client sends `{"subscribe": channel, "cursor": ...}` and `{"unsubscribe": ch
 | `run/<id>` | `gap` | null: transitions may be missing, ask for them again |
 
 A client that was cut off subscribes with the cursor of the last message, and gets what it missed: the transitions of a
-run, or `changed` if a list is another. Of a run that went on for long it gets a `gap`: all that it missed might make
+run, or `changed` if a list is another. Of a run that took long it gets a `gap`: all that it missed might make
 it too slow again."""
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _RUN = "run/"
 
 @router.websocket("/live")
 async def live(socket: WebSocket) -> None:
-    """Tells a client of changes until it leaves, is too slow, or may no longer be here."""
+    """Notifies a client of changes until it leaves, is too slow, or may no longer be here."""
     state: State = socket.app.state.streamflow
     hub: Hub = socket.app.state.live
     principal: Principal = socket.scope["principal"]
@@ -91,7 +91,7 @@ class _Client:
             self.put(message(_RUN + one.run, one.seq, "transition", data))
 
     def put(self, text: str) -> None:
-        """A message for the client; one that is too far behind is cut off, and goes on from its cursors."""
+        """A message for the client; one that is too far behind is cut off, and continues from its cursors."""
         if self._queue.full():
             self._end("too_slow")
         else:

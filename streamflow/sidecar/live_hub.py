@@ -20,8 +20,8 @@ from streamflow.sidecar.log import Log
 
 _log = structlog.get_logger(__name__)
 
-_EVERY_S = 0.25  # how often transitions are told
-_WAITING = 50_000  # transitions between two times of telling; above that there is a gap
+_EVERY_S = 0.25  # how often transitions are sent
+_WAITING = 50_000  # transitions between two notifications; above that there is a gap
 _APPROVALS = (ApprovalRequested, ApprovalGiven, ApprovalExpired, *ENDINGS)
 
 
@@ -37,7 +37,7 @@ class Watcher(Protocol):
     """Lists that are watched."""
 
     runs: dict[str, int]
-    """Runs that are watched, with the number of the latest transition that was told."""
+    """Runs that are watched, with the number of the latest transition that was sent."""
 
     def take(self, one: Transition) -> None:
         """Takes a transition of a run that is watched; perhaps a copy."""
@@ -47,13 +47,13 @@ class Watcher(Protocol):
 
 
 class Hub:
-    """Tells watchers. Used in one event loop."""
+    """Notifies watchers. Used in one event loop."""
 
     def __init__(self, log: Log, history: Callable[[], HistoryReader]) -> None:
         self._kafka, self._lists = log, Lists(log, history)
         self._watchers: list[Watcher] = []
         self._waiting: deque[Transition] = deque(maxlen=_WAITING)
-        self._taken = self._told = 0
+        self._taken = self._delivered = 0
         self._stop_listening: Callable[[], None] | None = None
         self._working: list[asyncio.Task[None]] = []
         self._name, self._approvals = uuid.uuid4().hex[:8], 0
@@ -65,10 +65,12 @@ class Hub:
         return len(self._watchers)
 
     def join(self, watcher: Watcher) -> None:
-        """Begins to tell `watcher`."""
+        """Begins to notify `watcher`."""
         self._watchers.append(watcher)
         if not self._working:
-            self._working = [asyncio.create_task(one) for one in (self._tell_transitions(), self._tell_lists())]
+            self._working = [
+                asyncio.create_task(one) for one in (self._notify_of_transitions(), self._notify_of_lists())
+            ]
 
     def leave(self, watcher: Watcher) -> None:
         """Stops notifying it."""
@@ -91,7 +93,7 @@ class Hub:
         self._end()
 
     async def watch(self, channel: str) -> str:
-        """What the channel shows now, as a digest; every later change is told to its watchers.
+        """What the channel shows now, as a digest; every later change is reported to its watchers.
 
         Raises OperationError when what it shows cannot be read."""
         looked_at = CHANNELS[channel].looked_at
@@ -109,17 +111,17 @@ class Hub:
         self._taken += 1
         self._waiting.append(one)
 
-    async def _tell_transitions(self) -> None:
+    async def _notify_of_transitions(self) -> None:
         """Until nobody watches."""
         while True:
             try:
                 await self._listen()
-                self._tell_runs()
+                self._notify_runs()
             except OperationError as error:
                 _log.debug("live_interrupted", code=error.code, error=error.message)
             await asyncio.sleep(_EVERY_S)
 
-    async def _tell_lists(self) -> None:
+    async def _notify_of_lists(self) -> None:
         """Until nobody watches. A list that takes long to look at delays other lists, and no transition."""
         loop = asyncio.get_running_loop()
         due = dict.fromkeys(EVERY_S, loop.time())
@@ -128,7 +130,7 @@ class Hub:
                 if loop.time() >= due[looked_at]:
                     due[looked_at] = loop.time() + every
                     try:
-                        await self._tell_list(looked_at)
+                        await self._notify_of_list(looked_at)
                     except OperationError as error:
                         _log.debug("live_interrupted", code=error.code, error=error.message)
             await asyncio.sleep(_EVERY_S)
@@ -136,21 +138,21 @@ class Hub:
     async def _listen(self) -> None:
         if self._stop_listening is None:
             self._waiting.clear()
-            self._told = self._taken
+            self._delivered = self._taken
             self._stop_listening = await self._kafka.listen(self._take)
             for watcher in self._watchers:  # what came before is not known
                 for run in watcher.runs:
                     watcher.put(message(f"run/{run}", None, "gap"))
 
-    def _tell_runs(self) -> None:
+    def _notify_runs(self) -> None:
         found: dict[str, list[Transition]] = {}
         approvals = False
         while self._waiting:
             one = self._waiting.popleft()
-            self._told += 1
+            self._delivered += 1
             found.setdefault(one.run, []).append(one)
             approvals = approvals or isinstance(one.data, _APPROVALS)
-        lost, self._told = self._taken - self._told, self._taken
+        lost, self._delivered = self._taken - self._delivered, self._taken
         for watcher in self._watchers:
             for run in watcher.runs.keys() if lost > 0 else watcher.runs.keys() & found.keys():
                 if lost > 0:
@@ -159,20 +161,20 @@ class Hub:
                     watcher.take(one)
         if approvals or lost > 0:
             self._approvals += 1
-            self._tell("approvals", f"{self._name}.{self._approvals}")
+            self._notify("approvals", f"{self._name}.{self._approvals}")
 
-    async def _tell_list(self, looked_at: str) -> None:
-        told = [name for name, channel in CHANNELS.items() if channel.looked_at == looked_at]
-        if not any(watcher.channels.intersection(told) for watcher in self._watchers):
+    async def _notify_of_list(self, looked_at: str) -> None:
+        channels = [name for name, channel in CHANNELS.items() if channel.looked_at == looked_at]
+        if not any(watcher.channels.intersection(channels) for watcher in self._watchers):
             self._cursors.pop(looked_at, None)
             return
         cursor, before = await self._lists.digest(looked_at), self._cursors.get(looked_at)
         self._cursors[looked_at] = cursor
         if before not in (None, cursor):
-            for name in told:
-                self._tell(name, cursor)
+            for name in channels:
+                self._notify(name, cursor)
 
-    def _tell(self, channel: str, cursor: str) -> None:
+    def _notify(self, channel: str, cursor: str) -> None:
         text = message(channel, cursor, "changed")
         for watcher in self._watchers:
             if channel in watcher.channels:

@@ -1,7 +1,7 @@
-"""The lists that pages show and are told of, each with the right that it needs and a digest of what it shows.
+"""The lists that pages show and are notified of, each with the right that it needs and a digest of what it shows.
 
-Pages that show lists read the history store or a topic's fold, so they are told of a change when it is there, and not
-when it is in a topic of transitions. Another digest than before means that something changed, whichever sidecar is
+Pages that show lists read the history store or a topic's fold, so they are notified of a change when it is there, and
+not when it is in a topic of transitions. Another digest than before means that something changed, whichever sidecar is
 asked."""
 
 from __future__ import annotations
@@ -85,4 +85,4 @@ class Lists:
                 self._log.conversations.read,
                 lambda library: [(one.id, one.seq, one.open_turn) for one in library.conversations()],
             )
-        return [await self._log.lag(), worker_rows(*await self._log.workers())]
+        return [(await self._log.lag()).partitions, worker_rows(*await self._log.workers())]

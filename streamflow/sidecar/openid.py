@@ -1,4 +1,4 @@
-"""`/session/oidc`: log in and out with an OpenID Connect provider. How a session goes on is in `session`."""
+"""`/session/oidc`: log in and out with an OpenID Connect provider. How a session continues is in `session`."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def end_oidc(
     issuer: Annotated[str | None, Query(alias="iss", max_length=2000)] = None,
     error: Annotated[str | None, Query(max_length=200)] = None,
 ) -> RedirectResponse:
-    """Takes the identity provider's answer, begins a session in cookies, and goes on to the page."""
+    """Takes the identity provider's answer, begins a session in cookies, and continues to the page."""
     provider, signing, own = provider_of(state), signing_of(state), state.settings.access
     assert own.oidc is not None
     try:
@@ -131,7 +131,7 @@ async def leave(request: Request, state: StateOf) -> RedirectResponse:
     ),
 )
 async def end_by_provider(request: Request, state: StateOf) -> None:
-    """Takes the identity provider's word that somebody has logged out or was logged out there (OpenID Connect
+    """Takes the identity provider's word that a user has logged out or was logged out there (OpenID Connect
     Back-Channel Logout 1.0), and ends the sessions that began so. The body is a form with `logout_token`."""
     provider = provider_of(state)
     form = parse_qs((await request.body()).decode(errors="replace"))

@@ -58,8 +58,8 @@ async def register(
             "operation_taken",
             f"expected the name {name} to be free but an installed operation has it. Choose another.",
         )
-    told = body.model_dump(mode="json", by_alias=True, exclude_none=True)
-    await audited(identity, actor(principal), "operation.register", name, after=told)
+    after = body.model_dump(mode="json", by_alias=True, exclude_none=True)
+    await audited(identity, actor(principal), "operation.register", name, after=after)
     recorded = await log.register(body, replace=replace)
     response.status_code = 201 if recorded is not None else 200
     return {"name": name, "already": recorded is None}

@@ -62,7 +62,7 @@ async def _chain(
     record, kept = snapshot.versions.get((name, version)), snapshot.approvals.get(sha)
     published = record if record is not None and record.sha == sha else None
     approval = published.approval if published is not None else kept.approval if kept is not None else None
-    told: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "definition": name,
         "version": version,
         "sha": sha,
@@ -73,13 +73,13 @@ async def _chain(
         "ends": None,
     }
     found, ends = await _written(service, principal, approval)
-    return told | found | {"ends": ends}
+    return facts | found | {"ends": ends}
 
 
 async def _written(
     service: Conversations, principal: Principal, approval: Approval | None
 ) -> tuple[dict[str, Any], str | None]:
-    """The conversation and the changes, or why they are not told."""
+    """The conversation and the changes, or why they are not shown."""
     if approval is None:
         return {}, "The version was published without an approval, so nothing says where it was written."
     source = approval.source

@@ -121,10 +121,10 @@ async def list_keys(
     own = None if everybody else user_of(principal)
     directory = identity.access.directory
     found = [key for key in directory.api_keys() if own in (None, key.user)]
-    return [told_key(directory, key) for key in sorted(found, key=lambda key: -key.created_ms)]
+    return [key_facts(directory, key) for key in sorted(found, key=lambda key: -key.created_ms)]
 
 
-def told_key(directory: Directory, key: ApiKey) -> dict[str, Any]:
+def key_facts(directory: Directory, key: ApiKey) -> dict[str, Any]:
     """A key as JSON data."""
     user = directory.user(key.user)
     facts = shown(key) or {}
@@ -158,7 +158,7 @@ async def make_key(body: NewKey, principal: PrincipalOf, identity: IdentityOf, r
 
     made = await changed_by(identity, principal, make)
     response.headers["Cache-Control"] = "no-store"
-    return told_key(identity.access.directory, made.result) | {"key": keys.token(id, secret)}
+    return key_facts(identity.access.directory, made.result) | {"key": keys.token(id, secret)}
 
 
 def _asks_for_own(principal: Principal, identity: IdentityOf, user: str) -> bool:
@@ -217,7 +217,7 @@ async def replace_key(
 
     made = await changed_by(identity, principal, make)
     response.headers["Cache-Control"] = "no-store"
-    return told_key(identity.access.directory, made.result) | {"key": keys.token(new_id, secret)}
+    return key_facts(identity.access.directory, made.result) | {"key": keys.token(new_id, secret)}
 
 
 @router.delete("/session", status_code=204, responses=declared("session_unknown"))

@@ -1,7 +1,7 @@
 """The web application: its page, at every address that is not of the API, and its assets.
 
-Nothing here tells anything of an installation, so it needs no token: what the pages show they ask the API for, with the
-rights of the user who is signed in. Built by `make ui` into `streamflow/web`.
+Nothing here discloses anything of an installation, so it needs no token: what the pages show they ask the API for, with
+the rights of the user who is signed in. Built by `make ui` into `streamflow/web`.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def needs_for_name(right: Right) -> Dependency:
 
 
 def needed_by(dependencies: list[Dependency]) -> Right | None:
-    """The right that a route with these dependencies needs; None: none but to be somebody, or it is open to all."""
+    """The right that a route with these dependencies needs; None: none but to be logged in, or it is open to all."""
     kinds = (_Needs, _NeedsForName)
     return next((found.dependency.right for found in dependencies if isinstance(found.dependency, kinds)), None)
 

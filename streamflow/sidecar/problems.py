@@ -303,7 +303,7 @@ def whole_answer(status: int, code: str, detail: str) -> bytes:
 
 
 def problem_of(error: StreamflowError) -> JSONResponse:
-    """An error of ours as an answer. Our own faults are not told to strangers."""
+    """An error of ours as an answer. Our own faults are not disclosed to strangers."""
     if isinstance(error, EngineFault):
         _log.error("request_failed", code=error.code, error=error.message)
         return problem(

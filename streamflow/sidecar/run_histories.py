@@ -42,7 +42,7 @@ class RunHistories:
 
     async def of(self, run: str, entry: int) -> list[Transition] | None:
         """All transitions of a run that are in `runs` or were, in order, each once, up to those that were there when
-        this was called. `entry` is the partition that the run's id names. None when only the topic can tell: there is
+        this was called. `entry` is the partition that the run's id names. None when only the topic can answer: there is
         no store, it is of other topics, too far behind or unreachable, or it does not have the run from its beginning.
         """
         if time.monotonic() < self._again_at:

@@ -15,9 +15,9 @@ from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.definitions import Snapshot
 from streamflow.operations.callbacks import API_PATH
-from streamflow.ops.exchange import UNANSWERED
+from streamflow.ops.command_client import UNANSWERED
+from streamflow.ops.command_request import new_id
 from streamflow.ops.history import described, partition_of_known_run
-from streamflow.ops.requests import new_id
 from streamflow.ops.starts import Request as StartOf
 from streamflow.ops.starts import request, started_before
 from streamflow.sidecar.bodies import JsonAnswer, JsonRoute
@@ -99,7 +99,7 @@ class StartRequest(_Body):
 
 
 class Asked(BaseModel):
-    """A command that is appended. `GET /runs/{run}?wait={command}` tells its result."""
+    """A command that is appended. `GET /runs/{run}?wait={command}` returns its result."""
 
     command: str
     run: str
@@ -131,12 +131,12 @@ class _Asking:
         await self._state.log.ask(command)
         return Asked(command=command.id, run=run)
 
-    async def account(self, run: str, verb: str, told: Any) -> None:
+    async def account(self, run: str, verb: str, after: Any) -> None:
         """Accounts for what is about to be asked. Raises Rejected, as `ask`."""
         partition_of_known_run(self._state.settings, run)
         if not self._principal.may_everywhere(Right.OPERATE_RUNS):
             require_run(self._principal, Right.OPERATE_RUNS, run, await self._state.log.history(run))
-        await audited(self._state.identity, actor(self._principal), f"run.{verb}", run, after=told)
+        await audited(self._state.identity, actor(self._principal), f"run.{verb}", run, after=after)
 
 
 async def _asking(request: Request) -> _Asking:
@@ -227,7 +227,7 @@ async def transitions(
     wait: Wait = None,
     timeout_s: Seconds = _WAIT_S,
 ) -> JsonAnswer:
-    """What happened in a run, in order, or the latest first. `next` is the number to go on with: `after` it, or
+    """What happened in a run, in order, or the latest first. `next` is the number to continue with: `after` it, or
     `before` it with the latest first."""
     history = await _history(log, principal, run, wait, timeout_s)
     found = [one for one in history if one.seq > after and (before is None or one.seq < before)]

@@ -63,13 +63,13 @@ async def samples(body: ToSample, log: LogOf, state: StateOf, principal: Princip
     dependencies=[needs(Right.PUBLISH_DEFINITIONS)],
 )
 async def simulate(body: ToPlay, log: LogOf, state: StateOf, principal: PrincipalOf) -> dict[str, Any]:
-    """Plays scenarios, days in milliseconds, and tells where runs went otherwise than expected and which ways none of
+    """Plays scenarios, days in milliseconds, and reports where runs went otherwise than expected and which ways none of
     them took. One simulation at a time."""
     found = await handed_in(body, log, state, contradictions=False)
     definition, catalog = found.usable()
     principal.require(Right.PUBLISH_DEFINITIONS, definition.name)
     snapshot = await log.definitions()
-    for child, _ in published_children(snapshot, definition):  # the paths tell what is in them
+    for child, _ in published_children(snapshot, definition):  # the paths show what is in them
         principal.require(Right.READ_DEFINITIONS, child.name)
     async with _simulations:
         return await asyncio.to_thread(_played, body.scenarios, body.only, definition, catalog, snapshot)

@@ -1,7 +1,7 @@
 """`/session`: log in with a password or an API key, refresh, and where a browser keeps its tokens.
 
 A browser has them in cookies that its pages cannot read (`HttpOnly`) and other sites' pages do not send
-(`SameSite=Strict`). A log-in always begins a session of its own, and ends the one whose cookie came along: a cookie
+(`SameSite=Strict`). A log-in always begins a new session, and ends the one whose cookie came along: a cookie
 that another person put into the browser does not become a session of who logs in."""
 
 from __future__ import annotations
@@ -147,10 +147,10 @@ async def refresh(state: StateOf, request: Request, response: Response, body: Re
     if given is None:
         require_own_page(request.headers, "POST")
         given = cookies(request.headers).get(REFRESH_COOKIE, "")
-    told = signing.read_refresh_token(given)
+    claims = signing.read_refresh_token(given)
 
     def make(directory: Directory, at_ms: int) -> Change:
-        family = directory.family(told.family)
+        family = directory.family(claims.family)
         if family is None:
             raise Rejected("session_ended", "The session of this token has ended. Log in again.")
         require_open(directory, family, at_ms)
@@ -158,7 +158,7 @@ async def refresh(state: StateOf, request: Request, response: Response, body: Re
             directory,
             at_ms,
             family=family,
-            generation=told.generation,
+            generation=claims.generation,
             grace_ms=int(own.refresh_grace_s * 1000),
             idle_ms=own.session_idle_hours * 3_600_000,
         )
@@ -178,7 +178,7 @@ async def begin(
     provider_session: str = "",
     most_hours: int | None = None,
 ) -> Family:
-    """A session of its own, whatever cookie came along; the session of that one is ended."""
+    """A new session, whatever cookie came along; the session of that one is ended."""
     identity, id = state.identity, secrets.token_hex(16)
     name = identity.access.directory.require_user(user).name
     hours = state.settings.access.session_hours
@@ -223,13 +223,13 @@ def answer_with(state: State, signing: Signing, family: Family, response: Respon
     access, following = signing.access_token(family, now_ms=at_ms, seconds=seconds), signing.refresh_token(family)
     user = identity.access.directory.require_user(family.user).name
     response.headers["Cache-Control"] = "no-store"
-    told = Tokens(user=user, session=family.id, expires_in=seconds)
+    tokens = Tokens(user=user, session=family.id, expires_in=seconds)
     if not cookie:
-        return told.model_copy(update={"access_token": access, "refresh_token": following})
+        return tokens.model_copy(update={"access_token": access, "refresh_token": following})
     set_cookie(response, identity, ACCESS_COOKIE, access, "", seconds, "strict")
     left = max(0, (family.expires_ms - at_ms) // 1000)
     set_cookie(response, identity, REFRESH_COOKIE, following, "/session", left, "strict")
-    return told
+    return tokens
 
 
 def set_cookie(

@@ -46,7 +46,7 @@ async def events(
 ) -> StreamingResponse:
     """The transitions of a run, those that there are and then each as it happens, until the run has ended. The `id` of
     an event is the number of the transition, its type that of the transition, its data the transition as JSON. A client
-    that lost the connection goes on where it was. If the stream ends before the run, such as when the caller may no
+    that lost the connection continues where it was. If the stream ends before the run, such as when the caller may no
     longer read it, its last event is `end`, with the `code` and the `detail` of the reason."""
     if last is not None and not (last.isascii() and last.isdigit() and len(last) < 16):
         raise Rejected("cursor_invalid", f"Last-Event-ID is {last[:50]!a}, which is not the number of a transition.")
@@ -65,7 +65,7 @@ async def events(
         raise
     definition = history[0].definition
     return _RunStream(
-        _told(history, queue, from_seq),
+        _transition_events(history, queue, from_seq),
         stop=stop,
         place=place,
         request=request,
@@ -75,7 +75,7 @@ async def events(
 
 
 class _RunStream(EventStream):
-    """The answer. At its end the reader tells it no more, also when the client has left before the first event."""
+    """The answer. At its end the reader notifies it no more, also when the client has left before the first event."""
 
     def __init__(self, content: AsyncGenerator[bytes, None], *, stop: Callable[[], None], **more: Any) -> None:
         super().__init__(content, **more)
@@ -102,7 +102,7 @@ class _Queue:
             self._loop.call_soon_threadsafe(self._put, one)
 
     def _put(self, one: Transition | OperationError) -> None:
-        if self._waiting.full():  # the client goes on from its last id when it connects again
+        if self._waiting.full():  # the client continues from its last id when it connects again
             self._waiting.get_nowait()
             one = OperationError("too_slow", "The reader of this stream is too slow. Connect again.")
         self._waiting.put_nowait(one)
@@ -115,7 +115,7 @@ class _Queue:
         return found
 
 
-async def _told(history: list[Transition], queue: _Queue, seq: int) -> AsyncGenerator[bytes, None]:
+async def _transition_events(history: list[Transition], queue: _Queue, seq: int) -> AsyncGenerator[bytes, None]:
     for transition in history:
         if transition.seq > seq:
             seq = transition.seq

@@ -43,7 +43,7 @@ async def get_own(principal: PrincipalOf, state: StateOf) -> dict[str, Any]:
     set up for the caller."""
     user, directory = user_of(principal), state.identity.access.directory
     return {
-        "subscription": told(directory.subscription(user)),
+        "subscription": subscription_facts(directory.subscription(user)),
         "kinds": list(NOTIFICATION_KINDS),
         "targets": _targets(state, directory, principal),
         "links": state.settings.access.public_url is not None,
@@ -55,7 +55,7 @@ def _targets(state: State, directory: Directory, principal: Principal) -> list[s
     return usable_targets(state.settings.notifications.targets, user, principal.groups)
 
 
-def told(subscription: Subscription | None) -> dict[str, Any] | None:
+def subscription_facts(subscription: Subscription | None) -> dict[str, Any] | None:
     """A subscription as JSON data."""
     if subscription is None:
         return None
@@ -80,7 +80,7 @@ async def put_own(
     made = await changed_by(
         identity, principal, lambda d, now: subscribe(d, now, user=user, targets=targets, groups=groups, **given)
     )
-    found = told(made.result)
+    found = subscription_facts(made.result)
     assert found is not None
     return found
 

@@ -16,7 +16,7 @@ _MOST = 16
 
 class Together(Generic[K, V]):
     """Asks `answer` for the values of some keys, in order. For one event loop. Nothing is kept: `answer` is called
-    after whoever wants a key came."""
+    after the caller of a key came."""
 
     def __init__(self, answer: Callable[[Sequence[K]], Awaitable[Sequence[V]]]) -> None:
         self._answer = answer
@@ -38,7 +38,7 @@ class Together(Generic[K, V]):
             some, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
             try:
                 found = await self._answer([key for key, _ in some])
-            except Exception as error:  # noqa: BLE001 - whoever asked is told
+            except Exception as error:  # noqa: BLE001 - the callers get it
                 for _, arrived in some:
                     if not arrived.done():
                         arrived.set_exception(error)

@@ -1,5 +1,5 @@
 """The trace context and the correlation id of a request: passed on with what it asks for, in its log lines, and as a
-span of its own where its trace is recorded."""
+separate span where its trace is recorded."""
 
 from __future__ import annotations
 

@@ -68,16 +68,16 @@ class NewGrant(_Body):
 async def list_users(identity: IdentityOf) -> list[dict[str, Any]]:
     """The users, by name, with their grants."""
     directory = identity.access.directory
-    return [told_user(directory, one) for one in sorted(directory.users(), key=lambda one: one.name.casefold())]
+    return [user_facts(directory, one) for one in sorted(directory.users(), key=lambda one: one.name.casefold())]
 
 
-def told_user(directory: Directory, user: User) -> dict[str, Any]:
+def user_facts(directory: Directory, user: User) -> dict[str, Any]:
     """A user as JSON data."""
-    grants = [told_grant(directory, one) for one in directory.grants() if one.user == user.id]
+    grants = [grant_facts(directory, one) for one in directory.grants() if one.user == user.id]
     return (shown(user) or {}) | {"disabled": user.disabled, "kind": user.kind, "grants": grants}
 
 
-def told_grant(directory: Directory, grant: Grant) -> dict[str, Any]:
+def grant_facts(directory: Directory, grant: Grant) -> dict[str, Any]:
     """A grant as JSON data."""
     user = directory.user(grant.user) if grant.user is not None else None
     return (shown(grant) or {}) | {
@@ -99,7 +99,7 @@ async def make_user(body: NewUser, principal: PrincipalOf, identity: IdentityOf)
     given = body.model_dump(exclude={"password"})
     id = secrets.token_hex(8)
     made = await changed_by(identity, principal, lambda d, now: add_user(d, now, id=id, password=kept, **given))
-    return told_user(identity.access.directory, made.result)
+    return user_facts(identity.access.directory, made.result)
 
 
 @router.patch(
@@ -115,14 +115,14 @@ async def patch_user(name: str, body: UserChange, principal: PrincipalOf, identi
         principal,
         lambda d, now: change_user(d, now, name=name, disabled=body.disabled, groups=body.groups, password=kept),
     )
-    return told_user(identity.access.directory, made.result)
+    return user_facts(identity.access.directory, made.result)
 
 
 @router.get("/grants", responses=declared(), dependencies=_READ)
 async def list_grants(identity: IdentityOf) -> list[dict[str, Any]]:
     """The grants, oldest first."""
     directory = identity.access.directory
-    return [told_grant(directory, one) for one in sorted(directory.grants(), key=lambda one: one.created_ms)]
+    return [grant_facts(directory, one) for one in sorted(directory.grants(), key=lambda one: one.created_ms)]
 
 
 @router.post(
@@ -135,7 +135,7 @@ async def make_grant(body: NewGrant, principal: PrincipalOf, identity: IdentityO
     """Gives a role to a user or to a group."""
     id, given = secrets.token_hex(8), body.model_dump()
     made = await changed_by(identity, principal, lambda d, now: add_grant(d, now, id=id, **given))
-    return told_grant(identity.access.directory, made.result)
+    return grant_facts(identity.access.directory, made.result)
 
 
 @router.delete("/grants/{id}", status_code=204, responses=declared("grant_unknown", "last_admin"), dependencies=_CHANGE)

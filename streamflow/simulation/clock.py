@@ -1,4 +1,4 @@
-"""Virtual time: it moves only when it is told to, so that days pass in microseconds and every test sees the same
+"""Virtual time: it moves only when the caller moves it, so that days pass in microseconds and every test sees the same
 times."""
 
 from __future__ import annotations

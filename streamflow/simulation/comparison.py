@@ -20,8 +20,8 @@ def differences(expected: Expected, history: tuple[Transition, ...]) -> Iterator
     parked = _parked(history)
     status = _ENDED.get(history[-1].type, "parked" if parked else "open")
     if status != expected.status:
-        told = f" ({', '.join(f'{step}: {code}' for step, code in parked.items())})" if status == "parked" else ""
-        yield difference("status", expected.status, status + told)
+        causes = f" ({', '.join(f'{step}: {code}' for step, code in parked.items())})" if status == "parked" else ""
+        yield difference("status", expected.status, status + causes)
     if expected.path is not None and expected.path != list(path(history)):
         yield difference("path", " > ".join(expected.path), " > ".join(path(history)))
     reason = last.reason if isinstance(last, t.RunFailed | t.RunCancelled) else None

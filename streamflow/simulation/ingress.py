@@ -74,7 +74,7 @@ class Ingress:
         self._marks = SourceWatermarks(self._log.partitions)
 
     def advance_watermarks(self) -> int:
-        """Tell every partition how far the topics of waits with a limit are read, if something has moved; how many
+        """Send to every partition how far the topics of waits with a limit are read, if something has moved; how many
         commands that took. The broker has just acknowledged something everywhere."""
         limited = {name: self._log.topic(name) for name in self._binding.limited_topics()}
         ends = {
@@ -87,12 +87,12 @@ class Ingress:
         ]
         self._marks.asked(dict.fromkeys(range(self._log.total), self._log.clock.now_ms), ends, sources)
         partitions = {name: len(topic.partitions) for name, topic in limited.items()}
-        told = self._marks.advance(
+        moved = self._marks.advance(
             self._binding, self._bound, sources, partitions, range(self._log.total), held={}, probe=False
         )
-        for number, command in told:
+        for number, command in moved:
             self._append(number, "", encode_command(command))
-        return len(told)
+        return len(moved)
 
     def _append(self, number: int, key: str, value: bytes) -> None:
         self._log.append(Outgoing(COMMANDS, number, key.encode(), value))

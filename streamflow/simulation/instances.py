@@ -1,4 +1,4 @@
-"""One scenario again and again: each instance has business keys and event ids of its own, and is otherwise the same.
+"""One scenario again and again: each instance has its own business keys and event ids, and is otherwise the same.
 
 A key or an id is replaced wherever the scenario has it, so that an event still names the order that an event before it
 placed. Whether an instance still takes the same way is for the caller to play.

@@ -103,7 +103,7 @@ class Changelog:
 
 
 class Topic:
-    """One topic. `id` is another one when it is made again."""
+    """One topic. `id` is another one when the topic is created again."""
 
     def __init__(self, name: str, topic_id: str, partitions: int) -> None:
         self.name = name

@@ -1,8 +1,8 @@
-"""Scenarios: what happens to a definition, told by its author, and what is expected of it. Played in the simulator, in
-virtual time.
+"""Scenarios: what happens to a definition, as its author wrote it, and what is expected of it. Played in the simulator,
+in virtual time.
 
 A scenario says what operations answer, what is done (events, requests, time passing, decisions of people), and what is
-to come of it. `play` tells every difference. An answer must fit the contract of its operation, so a scenario cannot
+to come of it. `play` reports every difference. An answer must fit the contract of its operation, so a scenario cannot
 rely on what the real one would never give.
 """
 
@@ -47,7 +47,7 @@ class Failure(Part):
 class Answer(Part):
     """How an operation answers one call: one of `output`, `error` and `silent` (it never does).
 
-    Of the answers for its input (`when`: the fields that tell it apart) each attempt of a step takes the next one, and
+    Of the answers for its input (`when`: the fields that select it) each attempt of a step takes the next one, and
     the last for all that follow."""
 
     when: dict[str, Any] = Field(default_factory=dict)
@@ -65,7 +65,7 @@ class Answer(Part):
 
 class Sent(Part):
     """An event of the catalog. Without `key` the catalog says where it is in `data` or `headers`; `id`, `key` and what
-    tells the event from others are put where the catalog reads them, if nothing is there. `headers` are those of the
+    identifies the event are put where the catalog reads them, if nothing is there. `headers` are those of the
     record, such as `ce_source`."""
 
     event: str

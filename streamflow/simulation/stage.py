@@ -39,13 +39,13 @@ class Played:
     notes: tuple[str, ...] = ()
 
     @property
-    def told(self) -> tuple[str, ...]:
+    def problems(self) -> tuple[str, ...]:
         """Faults without their places, then differences."""
         return (*(sentence for _, sentence in self.faults), *self.differences)
 
     @property
     def ok(self) -> bool:
-        return not self.told
+        return not self.problems
 
     @property
     def paths(self) -> tuple[tuple[str, ...], ...]:
@@ -100,7 +100,7 @@ def _with_topic(spec: EventSpec) -> EventSpec:
 
 
 class Unplayable(Exception):
-    """The scenario cannot go on."""
+    """The scenario cannot continue."""
 
 
 @dataclass(slots=True)

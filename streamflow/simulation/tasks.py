@@ -53,7 +53,7 @@ class Tasks:
         self.cancelled: set[str] = set()
         self.running: dict[str, Task] = {}  # without an answer until they are cancelled
         self.handed: set[str] = set()  # ids of tasks that wait for a callback
-        self.busy: set[str] = set()  # operations that go on although they are cancelled
+        self.busy: set[str] = set()  # operations that continue although they are cancelled
 
     def work(self) -> int:
         """Do what is there; how many records were read."""

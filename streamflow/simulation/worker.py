@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from streamflow.core.checkpoint import Checkpoint
-from streamflow.core.contiguity import Verdict
+from streamflow.core.gap_check import Verdict
 from streamflow.core.opening import is_too_old
 from streamflow.core.outbox import usable_topic
 from streamflow.core.partition import PartitionCore
@@ -242,7 +242,7 @@ class Partition:
 
 
 class Worker:
-    """A process on a machine of its own: partitions, local stores, how far it has read definitions, and a clock that
+    """A process on its own machine: partitions, local stores, how far it has read definitions, and a clock that
     may be fast."""
 
     def __init__(

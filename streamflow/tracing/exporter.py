@@ -26,13 +26,13 @@ log = structlog.get_logger(__name__)
 
 Export = Callable[[Sequence[Span]], bool]  # whether the receiver has taken them
 _UNMADE = 128  # hops whose spans are not made yet: each holds its command and what was decided
-_TOLD_S = 60.0  # between two notes of what was dropped
+_LOG_EVERY_S = 60.0  # between two log lines on what was dropped
 _LAST_S = 3.0  # for the last spans of a process that ends
 EXPORTED, QUEUE_FULL, EXPORT_FAILED = "exported", "queue_full", "export_failed"
 
 
 class SpanQueue:
-    """A `Tracer`. `export` is called in a thread of its own, from `start` to `close`."""
+    """A `Tracer`. `export` is called in its own thread, from `start` to `close`."""
 
     def __init__(self, limits: Limits, export: Export, metrics: Metrics | None = None) -> None:
         self._limits = limits
@@ -42,7 +42,7 @@ class SpanQueue:
         self._full = threading.Event()  # a batch is there, or the end has come
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="spans", daemon=True)
-        self._dropped, self._told_s = 0, float("-inf")
+        self._dropped, self._logged_s = 0, float("-inf")
 
     def take(self, spans: Iterable[Span]) -> None:
         """See `Tracer`."""
@@ -101,8 +101,8 @@ class SpanQueue:
         self._metrics.count("trace_spans", spans, outcome=outcome)
         self._dropped += spans
         now_s = time.monotonic()
-        if now_s - self._told_s >= _TOLD_S:
-            self._told_s = now_s
+        if now_s - self._logged_s >= _LOG_EVERY_S:
+            self._logged_s = now_s
             log.warning(
                 "spans_dropped",
                 spans=self._dropped,

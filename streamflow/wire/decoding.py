@@ -134,7 +134,7 @@ def _within(record: Record) -> list[int | None]:
             return []
         value = read_json(record.value or b"")
     except DecodeError:
-        return []  # whoever reads it says so
+        return []  # the reader of the record reports it
     return [framed_schema(cloudevents.binary_data(one)) for one in (value if isinstance(value, list) else [value])]
 
 

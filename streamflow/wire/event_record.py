@@ -29,7 +29,7 @@ class Stamp(Struct, frozen=True, kw_only=True):
     id: str
     time_ms: int  # epoch milliseconds
     source: str | None = None  # of a CloudEvent; None for none
-    is_cloudevent: bool = False  # also where the catalog tells the event by something else than its type
+    is_cloudevent: bool = False  # also where the catalog identifies the event by something else than its type
     headers: Mapping[str, str] = {}  # of the record; they go before everything else
     number: int | None = None  # instead of `id` where the schema wants a whole number and `id` is none
 
@@ -43,9 +43,9 @@ class EventRecord(NamedTuple):
 
 
 def event_record(spec: EventSpec, data: Any, key: str | None, stamp: Stamp) -> EventRecord:
-    """`data` as a record that is the event `spec`: what the catalog reads to tell it from others, and its id, time and
-    key, are added where they are missing. Events that are told by their CloudEvents type become CloudEvents in binary
-    mode, others stay plain JSON. Where the schema declares an id, time or key as a number, it is
+    """`data` as a record that is the event `spec`: what the catalog reads to identify it, and its id, time and
+    key, are added where they are missing. Events that are identified by their CloudEvents type become CloudEvents in
+    binary mode, others stay plain JSON. Where the schema declares an id, time or key as a number, it is
     one: a time without a unit in milliseconds.
 
     Raises Rejected (`payload_no_object`) when a place is in the payload and the payload is no JSON object."""
@@ -63,8 +63,8 @@ def event_record(spec: EventSpec, data: Any, key: str | None, stamp: Stamp) -> E
         headers = {name: value for name, value in attributes.items() if value is not None} | headers
     headers.setdefault("content-type", "application/json")
     if match is not None and match.equals is not None:
-        told_by = Location(path=match.path) if match.path else Location(header=match.header)
-        _fill(told_by, lambda: match.equals, data, headers)
+        matched_at = Location(path=match.path) if match.path else Location(header=match.header)
+        _fill(matched_at, lambda: match.equals, data, headers)
     if (place := spec.id) is not None:
         _fill(place, lambda: _as_declared(stamp.id, spec, place, stamp.number), data, headers)
     if (time := spec.time) is not None:

@@ -1,8 +1,8 @@
 """A user's record to the catalog's events: which of them it is, and its id, time, key and payload.
 
 Everything is chosen once, when definitions change: a `TopicReader` has the events of one topic in dictionaries by the
-value that tells them apart, and each event's locations as closures. `TopicReader.read` is the inner loop of ingress: a
-record that is none of the events costs one JSON pass and a look-up for each distinct place.
+value that distinguishes them, and each event's locations as closures. `TopicReader.read` is the inner loop of ingress:
+a record that is none of the events costs one JSON pass and a look-up for each distinct place.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class TopicReader:
         return self._events(decoded, topic_id) if decoded.batch is None else self._parts(decoded, topic_id)
 
     def _parts(self, whole: Decoded, topic_id: str) -> tuple[list[Occurrence], list[Refusal]]:
-        """The events of a batch, each with an outcome of its own."""
+        """The events of a batch, each with its own outcome."""
         occurrences: list[Occurrence] = []
         refusals: list[Refusal] = []
         for number, envelope in enumerate(whole.batch or ()):
@@ -132,8 +132,8 @@ class TopicReader:
         return occurrences, refusals
 
     def specs(self, record: Record) -> frozenset[int]:
-        """Which events `record` may be, by what tells them apart alone: its schema, id, time and key may be wrong. All
-        of the topic when it cannot be read, or is a batch. Never raises for what a record holds."""
+        """Which events `record` may be, by what distinguishes them alone: its schema, id, time and key may be wrong.
+        All of the topic when it cannot be read, or is a batch. Never raises for what a record holds."""
         try:
             decoded = Decoded(record, unframe=self._unframe)
             if decoded.batch is not None:

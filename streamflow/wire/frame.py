@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from streamflow.wire.codec import DecodeError
 
 SCHEMA_NAME = "streamflow.schema"
-"""The header that a framed record has for whoever reads it: what its schema calls it, such as `shop.OrderPlaced`."""
+"""The header that a framed record has for its reader: what its schema calls it, such as `shop.OrderPlaced`."""
 
 
 class Unframe(Protocol):

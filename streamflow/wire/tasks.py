@@ -2,7 +2,7 @@
 
 An engine that comes back after a crash sends the same tasks again, identically and in order. So a record whose source
 is not above the highest that was read in its partition is a copy, and no list of ids is needed to know it. `commands`
-made again has another id, and begins again.
+that is created again has another id, and begins again.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class NamedAttempt(Struct, frozen=True, gc=False, tag_field="kind", tag="call"):
 
     @property
     def attempt_trace(self) -> Trace | None:
-        """The span of the attempt, which its answer goes on from."""
+        """The span of the attempt, which its answer continues."""
         return None if self.trace is None else self.trace.at(self.id)
 
 
@@ -107,7 +107,7 @@ def read_source(text: str) -> Source | None:
 
 
 def source_of(headers: Iterable[tuple[str, bytes]]) -> Source | None:
-    """Where a record was decided; None when it does not say so (somebody sent it by hand), and then it is never taken
+    """Where a record was decided; None when it does not say so (a person sent it by hand), and then it is never taken
     for a copy."""
     for name, value in headers:
         if name == SOURCE and value:

@@ -31,10 +31,10 @@ UNREADABLE = (
     DefinitionError,
     ExpressionError,
 )
-"""What reading somebody's bytes may raise: decoding, validating, compiling."""
+"""What reading another party's bytes may raise: decoding, validating, compiling."""
 
-_TOLD = 10  # of the first ones, each
-_TOLD_EVERY = 1000  # afterwards
+_LOG_FIRST = 10  # of the first ones, each
+_LOG_EVERY = 1000  # afterwards
 
 
 class Unreadable:
@@ -51,7 +51,7 @@ class Unreadable:
         reason = f"{type(error).__name__}: {error}"[:300]
         if self.first is None:
             self.first = f"{self.topic}/{partition} at offset {offset} ({reason})"
-        if self.count <= _TOLD or self.count % _TOLD_EVERY == 0:
+        if self.count <= _LOG_FIRST or self.count % _LOG_EVERY == 0:
             _log.warning(
                 "record_unreadable",
                 topic=self.topic,

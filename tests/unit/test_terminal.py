@@ -13,7 +13,7 @@ import structlog
 
 from streamflow.cli import output
 from streamflow.cli.session import Session
-from streamflow.cli.timeline import told
+from streamflow.cli.timeline import description
 from streamflow.engine.transitions import RunCancelled, Transition
 from streamflow.errors import Rejected
 from streamflow.ops.log import configure_log
@@ -118,7 +118,7 @@ def test_json_stays_exact(capsys: pytest.CaptureFixture[str], text: str) -> None
 
 @CASES
 def test_what_happened_is_one_visible_line(text: str, shown: str) -> None:
-    found = told(_transition(text))
+    found = description(_transition(text))
     assert found == visible(found)
     assert "\n" not in found
 

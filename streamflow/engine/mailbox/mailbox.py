@@ -236,7 +236,8 @@ class Mailbox:
         outcomes.count(builder, self.definition, entry.name, outcome, reason)
 
     def erase(self) -> int:
-        """Remove all entries, of which nobody is told more than that they were erased; how many. No run is open."""
+        """Remove all entries, of which nothing more is reported than that they were erased; how many. No run is
+        open."""
         builder, entries = self.builder, tuple(self.entries.values())
         for entry in entries:
             builder.put(mail_key(self.name, entry.offset), None)

@@ -74,7 +74,7 @@ def _was_erased(builder: DecisionBuilder) -> bool:
 
 
 def hide(builder: DecisionBuilder, mailbox: str, most: int) -> int:
-    """Have what is remembered of a mailbox's events lie under a name that does not tell its key, `most` records at
+    """Have what is remembered of a mailbox's events lie under a name that does not reveal its key, `most` records at
     most; how many. An event that comes again is a duplicate as before."""
     hidden, other, definition = 0, erased_name(mailbox), names_of(mailbox)[0]
     window: Window = builder.get(window_key(definition)) or Window(builder.limits.window_ms)

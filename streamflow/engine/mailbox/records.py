@@ -34,7 +34,7 @@ def mailbox_name(definition: str, key: str) -> str:
 
 
 def erased_name(mailbox: str) -> str:
-    """The name under which the memory of events goes on when the key of their mailbox is erased: a digest, which says
+    """The name under which the memory of events continues when the key of their mailbox is erased: a digest, which says
     nothing of the key and is none of `mailbox_name`'s."""
     return f"~{hashlib.blake2b(mailbox.encode(), digest_size=16).hexdigest()}"
 
@@ -155,5 +155,5 @@ class Remembered(Struct, frozen=True, gc=False, array_like=True):
     last: int  # offset of the command that ended it
     at_ms: int  # partition time of that
     # of the source record, or of the record of a start that was forwarded, in the partition that it was sent to; None:
-    # a start that somebody asked for
+    # a start that a user or another program asked for
     position: Position | None = None

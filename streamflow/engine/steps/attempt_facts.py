@@ -1,5 +1,5 @@
 """Facts that calls and child runs share: the result of an attempt. Of an item of a list, the step counts it, and the
-item has a record of its own."""
+item has its own record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`each`: the work of a step, done for every item of a list. No kind of its own: it changes how a call or a child run
+"""`each`: the work of a step, done for every item of a list. No separate kind: it changes how a call or a child run
 begins and ends."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`require`: goes on if a condition holds, and is parked if it does not."""
+"""`require`: continues if a condition holds, and is parked if it does not."""
 
 from __future__ import annotations
 

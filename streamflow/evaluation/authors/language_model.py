@@ -22,7 +22,7 @@ from streamflow.models.tools import Tool
 
 REPAIRS = 3  # how often a model may correct what it did
 _ANSWERS = 12  # of one request at most, so that a model that never ends does not
-_PROBLEMS = 8  # that a model is told at once
+_PROBLEMS = 8  # that a model is given at once
 
 _ASK = Tool(
     "ask",
@@ -71,7 +71,8 @@ class _Turn:
 
 
 class Modelled:
-    """A language model with the tools of drafts. `open_model` gives the model for a request, and tells each charge."""
+    """A language model with the tools of drafts. `open_model` gives the model for a request, and reports each
+    charge."""
 
     def __init__(self, name: str, open_model: Open, limits: Limits, *, instructions: str = "") -> None:
         self.name = f"model:{name}"

@@ -108,7 +108,11 @@ def differences(story: Story, definition: Definition, known: Catalog) -> list[st
         played = play(_scenario(story, actions), definition, known)
     assert played is not None
     return [
-        *(text for text in played.told if not text.startswith(("status:", "expected a run", "there is another run"))),
+        *(
+            text
+            for text in played.problems
+            if not text.startswith(("status:", "expected a run", "there is another run"))
+        ),
         *_compared(story, played),
     ]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from streamflow.cli import output, sources
+from streamflow.cli import definition_files, output
 from streamflow.cli.runs import timeline
-from streamflow.cli.timeline import told
+from streamflow.cli.timeline import description
 from streamflow.definition.outline import outline
 from streamflow.definition.plan import ERRORS
 from streamflow.engine import transitions as t
@@ -82,23 +82,23 @@ def test_every_kind_of_transition_has_words() -> None:
 
 @pytest.mark.parametrize("code", sorted(ERRORS))
 def test_a_parked_step_says_what_its_code_means(code: str) -> None:
-    said = told(fact(t.StepParked(code, "set/at")))
+    said = description(fact(t.StepParked(code, "set/at")))
     assert said.startswith(f"PARKED at set/at: {code} ({ERRORS[code]}). Retry, ")
 
 
 def test_a_parked_step_with_a_code_of_its_operation_says_the_code() -> None:
-    assert told(fact(t.StepParked("http_rejected", "call"))).startswith("PARKED at call: http_rejected. Retry, ")
+    assert description(fact(t.StepParked("http_rejected", "call"))).startswith("PARKED at call: http_rejected. Retry, ")
 
 
 def test_a_parked_step_says_which_operand_it_was() -> None:
-    said = told(fact(t.StepParked("no_overload", "set/at", "`+` was given `trigger.n` (a text) and `1`")))
+    said = description(fact(t.StepParked("no_overload", "set/at", "`+` was given `trigger.n` (a text) and `1`")))
     assert ": `+` was given `trigger.n` (a text) and `1`. Retry, skip, " in said
 
 
 @pytest.mark.parametrize("data", FACT.values(), ids=lambda data: type(data).__name__)
 def test_words_are_one_line(data: Any) -> None:
-    assert told(fact(data))
-    assert "\n" not in told(fact(data))
+    assert description(fact(data))
+    assert "\n" not in description(fact(data))
 
 
 def test_an_attempt_after_the_first_says_which_it_is() -> None:
@@ -115,7 +115,7 @@ def test_an_attempt_after_the_first_says_which_it_is() -> None:
         attempt=2,
     )
 
-    assert told(again).startswith("attempt 2: calls http.request")
+    assert description(again).startswith("attempt 2: calls http.request")
 
 
 def test_a_run_with_calls_says_first_how_far_each_of_them_is() -> None:
@@ -156,7 +156,7 @@ def test_a_run_with_calls_says_first_how_far_each_of_them_is() -> None:
 
 
 def test_long_data_is_cut() -> None:
-    assert len(told(fact(t.ValuesSet({"text": "x" * 1000})))) < 200
+    assert len(description(fact(t.ValuesSet({"text": "x" * 1000})))) < 200
 
 
 def test_a_timeline_counts_time_from_the_start() -> None:
@@ -203,8 +203,8 @@ def test_a_table_stands_in_columns() -> None:
 
 def test_an_outline_shows_every_step_and_every_way() -> None:
     definition, catalog = (
-        sources.read_definition(EXAMPLES / "order-fulfilment"),
-        sources.read_catalog(EXAMPLES / "order-fulfilment"),
+        definition_files.read_definition(EXAMPLES / "order-fulfilment"),
+        definition_files.read_catalog(EXAMPLES / "order-fulfilment"),
     )
 
     text = outline(definition, catalog)
@@ -216,8 +216,8 @@ def test_an_outline_shows_every_step_and_every_way() -> None:
 
 def test_an_outline_of_a_run_marks_its_steps() -> None:
     definition, catalog = (
-        sources.read_definition(EXAMPLES / "loan-application"),
-        sources.read_catalog(EXAMPLES / "loan-application"),
+        definition_files.read_definition(EXAMPLES / "loan-application"),
+        definition_files.read_catalog(EXAMPLES / "loan-application"),
     )
 
     text = outline(definition, catalog, {"preaccepted": "done", "accepted": "waiting"})

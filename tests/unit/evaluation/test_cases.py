@@ -55,7 +55,7 @@ def test_an_expected_definition_is_clean_drawn_and_does_what_its_scenarios_say(p
     assert wanted.scenarios
     for scenario in wanted.scenarios:
         played = play(scenario, wanted.expected.definition, case.catalog, case.operations)
-        assert played.ok, (scenario.name, played.told)
+        assert played.ok, (scenario.name, played.problems)
 
 
 @pytest.mark.parametrize("place", EDITED[::EVERY])

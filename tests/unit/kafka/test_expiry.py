@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamflow.kafka.expiry import tell_expiry
+from streamflow.kafka.expiry import report_expiry
 from streamflow.metrics.collector import ProcessMetrics
 from streamflow.metrics.registry import Process
 from streamflow.settings import Kafka
@@ -28,7 +28,7 @@ def told(metrics: ProcessMetrics) -> float | None:
 def test_a_scrape_tells_when_the_certificate_in_the_file_expires(tmp_path: Path) -> None:
     authority, metrics = Authority(tmp_path), ProcessMetrics(Process.ENGINE)
     certificate = authority.issue("flow", life=timedelta(days=3))
-    tell_expiry(Kafka(security_protocol="SSL", ssl_certificate=certificate, ssl_key="env:KEY"), metrics)
+    report_expiry(Kafka(security_protocol="SSL", ssl_certificate=certificate, ssl_key="env:KEY"), metrics)
     assert told(metrics) == pytest.approx(3, abs=0.01)
 
     authority.issue("flow", life=timedelta(days=90))
@@ -44,5 +44,5 @@ def test_a_scrape_tells_when_the_certificate_in_the_file_expires(tmp_path: Path)
 
 def test_there_is_no_metric_without_a_certificate() -> None:
     metrics = ProcessMetrics(Process.ENGINE)
-    tell_expiry(Kafka(), metrics)
+    report_expiry(Kafka(), metrics)
     assert told(metrics) is None

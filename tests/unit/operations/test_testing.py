@@ -215,7 +215,7 @@ def test_a_cancellation_that_is_ignored_is_found(monkeypatch: pytest.MonkeyPatch
                         await asyncio.sleep(0.02)
             return {"n": 1}
 
-    assert "but it goes on" in failed(Deaf(), [{"n": 4}])
+    assert "but it continues" in failed(Deaf(), [{"n": 4}])
 
 
 def test_a_cancelled_attempt_that_stands_in_the_way_is_found() -> None:

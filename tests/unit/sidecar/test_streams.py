@@ -128,7 +128,7 @@ def test_what_comes_while_the_history_is_read_is_told_once(client: TestClient, s
         client.post(f"/runs/{run}/cancel")
         for transition in log.simulation.history(run):  # copies of what is in the history, and the end
             queue.take(transition)
-        stream = streams._told(before, queue, 0)
+        stream = streams._transition_events(before, queue, 0)
         everything = await told(stream, len(log.simulation.history(run)))
         assert everything == [one.seq for one in log.simulation.history(run)]
         with pytest.raises(StopAsyncIteration):
@@ -148,7 +148,7 @@ def test_a_reader_that_is_too_slow_or_an_error_ends_the_stream(
         for one in given:
             queue.take(one)  # type: ignore[arg-type]
         await asyncio.sleep(0)
-        stream = streams._told(log.simulation.history(run), queue, 0)
+        stream = streams._transition_events(log.simulation.history(run), queue, 0)
         count = len(await told(stream, 2))
         with pytest.raises(OperationError) as caught:
             await anext(stream)

@@ -183,7 +183,7 @@ def test_a_parked_step_is_retried_or_skipped() -> None:
 def test_a_scenario_that_cannot_be_meant_so_is_told(
     do: list[dict[str, Any]], operations: dict[str, Any], said: str
 ) -> None:
-    assert any(said in difference for difference in played(do, {}, operations).told)
+    assert any(said in difference for difference in played(do, {}, operations).problems)
 
 
 def test_runs_of_which_nothing_is_said_and_runs_that_are_not_there() -> None:
@@ -219,12 +219,12 @@ def test_several_runs_of_one_key_are_told_apart_by_their_order() -> None:
         {"key": "o1", "status": "open", "path": ["rate", "look.high"]},
         {"key": "o1", "path": ["rate", "look.high", "ask.rejected"]},
     ]
-    assert played([SEND, other, {"decide": {**decide, "nth": 2}}], expect, HIGH).told == ()
-    (said, *_) = played([SEND, other, {"decide": decide}], expect, HIGH).told
+    assert played([SEND, other, {"decide": {**decide, "nth": 2}}], expect, HIGH).problems == ()
+    (said, *_) = played([SEND, other, {"decide": decide}], expect, HIGH).problems
     assert said == (
         "expected one run of order for o1 but there are 2; name one by `key`, and by `nth` if they have the same"
     )
-    (said, *_) = played([SEND, other, {"decide": {**decide, "nth": 3}}], expect, HIGH).told
+    (said, *_) = played([SEND, other, {"decide": {**decide, "nth": 3}}], expect, HIGH).problems
     assert said == "there is no run number 3 of order for o1; there are 2"
 
 
@@ -248,7 +248,7 @@ def test_the_clock_begins_where_the_scenario_says_and_moves_only_by_waiting(cloc
     scenario = Scenario.model_validate(
         {"name": "s", "do": [send], "expect": {"output": {"now": now}}} | ({} if clock is None else {"clock": clock})
     )
-    assert play(scenario, CLOCKED, CATALOG).told == ()
+    assert play(scenario, CLOCKED, CATALOG).problems == ()
 
 
 def test_the_clock_of_the_file_holds_where_a_scenario_has_none() -> None:
@@ -283,7 +283,7 @@ def test_an_event_bears_id_time_and_key_where_the_catalog_reads_them() -> None:
     scenario = Scenario.model_validate(
         {"name": "s", "do": [{"send": send}, {"send": send}], "expect": {"key": "o1", "path": ["p"]}}
     )
-    assert play(scenario, one, HEADERS).told == ()  # the second one is the same event again
+    assert play(scenario, one, HEADERS).problems == ()  # the second one is the same event again
 
 
 def test_a_start_must_fit_the_input() -> None:
@@ -295,7 +295,7 @@ def test_a_start_must_fit_the_input() -> None:
     assert played(
         [{"start": {"key": "k", "input": {"id": "x"}}}], {"path": ["p"]}, {}, asked.model_copy(update={"on": []})
     ).ok
-    (said, _) = played([{"start": {"key": "k", "input": {}}}], {}, {}, asked.model_copy(update={"on": []})).told
+    (said, _) = played([{"start": {"key": "k", "input": {}}}], {}, {}, asked.model_copy(update={"on": []})).problems
     assert "the input of a start does not fit" in said
 
 
@@ -411,7 +411,7 @@ def test_an_event_that_cannot_be_sent_says_why(event: dict[str, Any], sent: dict
     catalog = Catalog.model_validate({"events": [{"name": "delivered", "topics": ["d"], **event}]})
     do = [{"send": {"event": "delivered", **sent}}]
     found = play(Scenario.model_validate({"name": "s", "do": do, "expect": []}), DELIVERED, catalog)
-    assert words in found.told[0]
+    assert words in found.problems[0]
 
 
 ONE = a_definition({"id": "wait", "delay": {"for": "1h"}}, runs="one")

@@ -1738,7 +1738,7 @@ export interface components {
         };
         /**
          * Asked
-         * @description A command that is appended. `GET /runs/{run}?wait={command}` tells its result.
+         * @description A command that is appended. `GET /runs/{run}?wait={command}` returns its result.
          */
         Asked: {
             /** Command */
