@@ -241,7 +241,9 @@ def test_a_dead_letter_with_names_of_any_length_is_kept(opened: Open) -> None:
     refused = Record(
         "orders", 2, 9, NOW_MS, key.encode(), b"{}", (("ce_id", id_.encode()), ("ce_source", source.encode()))
     )
-    names = {name: long_text(3000, seed) for seed, name in enumerate(("definition", "event", "run", "step", "code"))}
+    names: Any = {
+        name: long_text(3000, seed) for seed, name in enumerate(("definition", "event", "run", "step", "code"))
+    }
     take(database, letter(dead_letter(refused, "name_too_long", "m", "ingress", topic_id="S", **names)))
 
     (fate,) = event_fates(database, id_[:500])

@@ -59,8 +59,8 @@ def unclaimed(
         arrived_ms=NOW_MS,
         ended_ms=NOW_MS + 5,
     )
-    key, value, headers = encode_unclaimed(effect, "main", "T", 1)
-    return Record("unclaimed", 1, 3, NOW_MS, key, value, tuple(headers))
+    made = encode_unclaimed(effect, "main", "T", 1)
+    return Record("unclaimed", 1, 3, NOW_MS, made[0], made[1], tuple(made[2]))
 
 
 def letter(made: DeadLetter, offset: int = 4) -> Record:
