@@ -152,7 +152,12 @@ def test_letters_of_the_erased_keys_are_dropped(monkeypatch: pytest.MonkeyPatch)
     ]
     settled: list[Settlement] = []
     monkeypatch.setattr(erasure, "read_dead_letters", lambda _settings: letters)
-    monkeypatch.setattr(erasure, "settle", lambda _settings, ends: settled.extend(ends) or iter(ends))
+
+    def settle(_settings: Settings, ends: list[Settlement]) -> list[Settlement]:
+        settled.extend(ends)
+        return ends
+
+    monkeypatch.setattr(erasure, "settle", settle)
 
     assert drop_letters(Settings(), ["load-1", "load-2"], None) == 3
     assert [one.letter for one in settled] == ["l0", "l1", "l3"]
