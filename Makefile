@@ -159,6 +159,8 @@ lock: $(READY) ## Resolve the dependencies anew into requirements.lock
 		--extra dev --extra containers pyproject.toml --output-file requirements.lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		--constraint requirements.lock --group ui --output-file requirements-ui.lock
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		--group sbom --output-file requirements-sbom.lock
 
 clean: ## Remove what was built here (not the Kafka in the per-user cache)
 	rm -rf $(VENV) build dist var .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -41,7 +41,7 @@ def partition_of(key: str, partitions: int) -> int:
 def run_id(environment: str, definition: str, key: str, start: str) -> str:
     """The id of the run that `start` starts in `environment`: slot in hex, environment, digest.
 
-    `start` is the place of the start command (`start_place`), or the attempt of the parent's step. So the sender of a
+    `start` is the place of the start command (`command_place`), or the attempt of the parent's step. So the sender of a
     start knows the id from the acknowledged offset, and no later start gets the id of an earlier run. Runs of two
     environments never share an id, nor do the idempotency keys that contain it."""
     parts = "\0".join((environment, definition, key, start))
@@ -49,8 +49,8 @@ def run_id(environment: str, definition: str, key: str, start: str) -> str:
     return f"{slot(key):08x}-{environment}-{digest}"
 
 
-def start_place(topic_id: str, partition: int, offset: int) -> str:
-    """The place of a start command: a partition of `commands` (the topic with this id) and the offset in it."""
+def command_place(topic_id: str, partition: int, offset: int) -> str:
+    """The place of a command, globally unique: a partition of `commands` (the topic with this id) and its offset."""
     return f"{topic_id}/{partition}/{offset}"
 
 

@@ -22,7 +22,6 @@ import structlog
 
 from streamflow.errors import OperationError
 
-REFERENCE = r"(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)"
 MOST_BYTES = 64 << 10
 READ_S = 5.0
 

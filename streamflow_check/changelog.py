@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from streamflow_check.chains import Chains
 from streamflow_check.promises import Report
 from streamflow_check.records import Record
-from streamflow_check.told import ANY, Run, Step
+from streamflow_check.run_history import ANY, Run, Step
+from streamflow_check.transitions import Chains
 
 _BULK = ("out/", "list/", "item/", "mark/", "mail/", "due/", "seen/", "trail/")  # of these the key is enough
 _OF_RUNS = ("out/", "list/", "item/")

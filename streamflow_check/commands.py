@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from streamflow_check.letters import Letters
+from streamflow_check.dead_letters import Letters
 from streamflow_check.promises import Report
 from streamflow_check.records import Record
-from streamflow_check.told import Attempt
+from streamflow_check.run_history import Attempt
 
 RESULTS = frozenset({"CompleteAttempt", "FailAttempt"})
 REQUESTS = frozenset({"CancelRun", "FailRun", "RetryStep", "SkipStep"})

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
-from streamflow_check.chains import Chains
 from streamflow_check.commands import Command, Commands
-from streamflow_check.letters import Letters
+from streamflow_check.dead_letters import Letters
 from streamflow_check.promises import Report
 from streamflow_check.records import Record
+from streamflow_check.transitions import Chains
 
 PROMISE = "events-accounted"
 

@@ -7,12 +7,22 @@ from array import array
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from streamflow_check import account, asking, chains, changelog, commands, deliveries, lanes, letters, sources
-from streamflow_check.chains import MOMENT_MS, Chains, Watched
+from streamflow_check import (
+    api_consistency,
+    changelog,
+    command_outcomes,
+    commands,
+    dead_letters,
+    deliveries,
+    lanes,
+    sources,
+    transitions,
+)
 from streamflow_check.commands import Commands, Forwards, Origins
 from streamflow_check.experiment import Experiment
 from streamflow_check.promises import Report
 from streamflow_check.records import Record, Topics
+from streamflow_check.transitions import MOMENT_MS, Chains, Watched
 
 Say = Callable[[str], None]
 OVERDUE_MS = 60_000  # an armed timer may be behind at rest, where lateness is not judged
@@ -28,7 +38,7 @@ class _Judge:
         self.report = Report()
         self._topics, self._experiment = topics, experiment
         self._watched, self._origins = Watched(experiment), Origins()
-        self._facts: dict[str, asking.Fact] = {}
+        self._facts: dict[str, api_consistency.Fact] = {}
         self._kept = True  # no command has been deleted
         names = topics.names()
         self._lanes = [name for name in names if name.startswith(self._full("tasks."))]
@@ -38,7 +48,7 @@ class _Judge:
         read = sources.positions(
             topics, {*known.topics, *(each.topic for each in experiment.inputs or () if each.topic)}
         )
-        self._letters = letters.read(self._each("dead-letters"), self._full("commands"))
+        self._letters = dead_letters.read(self._each("dead-letters"), self._full("commands"))
         self._forwards, self._consumed = Forwards(), deliveries.Consumed()
         for partition in reversed(range(topics.partitions(self._full("commands")))):  # as `Forwards` wants it
             say(f"partition {partition}")
@@ -54,7 +64,7 @@ class _Judge:
         self._children()
         self._timers()
         entries = known.entries or topics.partitions(self._full("commands"))
-        asking.judge(topics, experiment, self._facts, entries, self.report)
+        api_consistency.judge(topics, experiment, self._facts, entries, self.report)
         for promise in experiment.without:
             self.report.findings.pop(promise, None)
         self._tell()
@@ -77,7 +87,7 @@ class _Judge:
             topics.records(self._full("commands"), number), first, self._letters, self._origins, self._forwards, report
         )
         begins = topics.bounds(self._full("runs"), number)[0]
-        told = chains.read(topics.records(self._full("runs"), number), known, begins, self._watched, report)
+        told = transitions.read(topics.records(self._full("runs"), number), known, begins, self._watched, report)
         tasks = lanes.Tasks()
         whole = begins == 0
         for lane in self._lanes:
@@ -94,7 +104,7 @@ class _Judge:
         if self._forwards:
             for identity, found in ledger.consumed(experiment.window_ms).items():
                 self._consumed.setdefault(identity, []).extend(found)
-        balance = account.Account(known, told, self._letters, number, state.own)
+        balance = command_outcomes.Account(known, told, self._letters, number, state.own)
         balance.outcomes(report)
         if state.own or known.count:
             balance.add_up(report)
@@ -140,7 +150,7 @@ class _Judge:
             if not run.ended:
                 watched.due_ms.extend(int(timer[:15]) for timer in run.timers())
             if self._experiment.cli or self._experiment.api:
-                self._facts[run.run] = asking.fact(run, number)
+                self._facts[run.run] = api_consistency.fact(run, number)
         for id_ in watched.commands:
             offsets = {command.offset for command in known.of(id_)}
             if offsets and (id_ in told.caused or any((number, offset) in self._letters.engine for offset in offsets)):

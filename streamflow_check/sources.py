@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from streamflow_check.chains import Watched
 from streamflow_check.commands import Origins
+from streamflow_check.dead_letters import Letters
 from streamflow_check.experiment import Experiment, Input
-from streamflow_check.letters import Letters
 from streamflow_check.promises import Report
 from streamflow_check.records import Record, Topics
+from streamflow_check.transitions import Watched
 
 Positions = dict[str, dict[int, tuple[int, str]]]
 

@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 import pytest
 
 from streamflow.kafka import admin
-from streamflow.kafka.broker import EmbeddedBroker
-from streamflow.kafka.jars import cache_folder
+from streamflow.kafka.embedded.broker import EmbeddedBroker
+from streamflow.kafka.embedded.jars import cache_folder
 from streamflow.settings import Kafka, Settings, Topics
 from tests import servers
 from tests.codes import recorder

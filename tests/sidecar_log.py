@@ -29,22 +29,23 @@ from streamflow.kafka.members import Member
 from streamflow.kafka.publication import Published, Retired
 from streamflow.kafka.registration import is_registration_new
 from streamflow.kafka.rollback import RolledBack, target_of
-from streamflow.kafka.serving import Presence, Serving
-from streamflow.kafka.topics import lane_topic_name
+from streamflow.kafka.topics import COMMANDS, lane_topic_name, topic_name
 from streamflow.kafka.unknown_names import unknown_version
+from streamflow.kafka.worker_registry import RegisteredWorker, WorkerRegistration
 from streamflow.operations.plugin import Registration
 from streamflow.ops.approvals import Approvals, OpenApproval
+from streamflow.ops.command_request import Answer, new_id
 from streamflow.ops.dead_letters import Letter, letters_of
 from streamflow.ops.definition_approvals import require_approval
 from streamflow.ops.history import partition_of_known_run
 from streamflow.ops.jobs import Board, Records
 from streamflow.ops.jobs_topic import Jobs, Make
 from streamflow.ops.lag import PartitionLag
+from streamflow.ops.lag_rows import MeasuredLag
 from streamflow.ops.operations import described
 from streamflow.ops.produce import Outgoing
 from streamflow.ops.promotion import settings_of
 from streamflow.ops.replay import Prepared, told
-from streamflow.ops.requests import Answer, new_id
 from streamflow.ops.restarts import Restarted, request_of
 from streamflow.ops.shadow import Pair, recorded_of
 from streamflow.ops.shadow_range import range_of, require_few, topics_of_both
@@ -143,6 +144,14 @@ class MemoryLog:
         self.closed = False
         self.created: list[str] = []  # topics
         self.listeners: list[Listener] = []
+        commands, lane = topic_name(settings, COMMANDS), lane_topic_name(settings, "default")
+        self.measured_lag = MeasuredLag(
+            partitions=[
+                PartitionLag("engine", commands, 0, 5, 7, 2, 1.5),
+                PartitionLag("tasks", lane, 0, 1, 1, 0, 0.0),
+            ],
+            drains={("engine", commands): 4.0, ("tasks", lane): 0.0},
+        )
         self.settled: list[Record] = []  # what people did with dead letters
         self.jobs: Jobs = MemoryJobs()
         self.conversations: ConversationLog = MemoryConversations()
@@ -372,16 +381,13 @@ class MemoryLog:
             place = 1_000_000 + len(self.settled)
             self.settled.append(Record("dead-letters", 0, place, 1, made.key, made.value, made.headers))
 
-    async def lag(self) -> list[PartitionLag]:
-        return [
-            PartitionLag("engine", "streamflow.commands", 0, 5, 7, 2, 1.5),
-            PartitionLag("tasks", lane_topic_name(self.settings, "default"), 0, 1, 1, 0, 0.0),
-        ]
+    async def lag(self) -> MeasuredLag:
+        return self.measured_lag
 
-    async def workers(self) -> tuple[list[Presence], dict[str, tuple[Member, ...]]]:
+    async def workers(self) -> tuple[list[RegisteredWorker], dict[str, tuple[Member, ...]]]:
         operation = {"name": "work.later", "ok": False, "detail": "no answer"}
-        one = Serving("default", "w-1", "c-1", "host-1", 7, 1000, [operation])
-        return [Presence(one, True)], {"engine": (Member(client_id="engine-1"),), "ingress": ()}
+        one = WorkerRegistration("default", "w-1", "c-1", "host-1", 7, 1000, [operation])
+        return [RegisteredWorker(one, True)], {"engine": (Member(client_id="engine-1"),), "ingress": ()}
 
     async def register(self, registration: Registration, *, replace: bool) -> int | None:
         value = registration.model_dump(mode="json", by_alias=True, exclude_none=True)

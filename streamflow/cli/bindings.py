@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from streamflow.cli import output
-from streamflow.cli.sources import Checked, Source, read_bindings
+from streamflow.cli.definition_files import Checked, Source, read_bindings
 from streamflow.definition.bindings import EnvironmentBindings
 from streamflow.errors import Rejected
 from streamflow.settings import DEFAULT_ENVIRONMENT

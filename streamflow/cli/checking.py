@@ -9,14 +9,14 @@ from typing import Annotated
 
 import typer
 
-from streamflow.cli import sources
+from streamflow.cli import definition_files
 from streamflow.cli.contradictions import contradicting
+from streamflow.cli.definition_files import Checked
 from streamflow.cli.session import Session
-from streamflow.cli.sources import Checked
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.content import canonical, sha256_of
 from streamflow.kafka.topics import is_own
-from streamflow.ops.catalog import Surroundings, child_of
+from streamflow.ops.catalog import CatalogResolver, child_of
 from streamflow.settings import Settings
 
 Paths = Annotated[
@@ -64,13 +64,15 @@ def checked_all(
     settings: Settings,
     paths: list[Path],
     catalog: Path | None,
-    around: Surroundings,
+    around: CatalogResolver,
     published: Callable[[], Catalog] | None = None,
 ) -> list[Checked]:
     """Every definition at `paths`, read and checked, those first that others of them start."""
     found = []
-    for source in sources.in_order([source for path in paths for source in sources.find(path, catalog)]):
-        checked = sources.load(source, published, around.complete, is_own=partial(is_own, settings))
+    for source in definition_files.in_order(
+        [source for path in paths for source in definition_files.find(path, catalog)]
+    ):
+        checked = definition_files.load(source, published, around.complete, is_own=partial(is_own, settings))
         found.append(checked)
         if checked.ok and checked.definition is not None and checked.catalog is not None:
             content = canonical(checked.definition, checked.catalog)

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from streamflow.cli.catalogs import CatalogText, against
+from streamflow.cli.definition_files import Checked
 from streamflow.cli.places import Placed, parsed, text_of
-from streamflow.cli.sources import Checked
 from streamflow.definition.lines import Lines
 from streamflow.definition.syntax import parse_catalog
 from streamflow.errors import Problem

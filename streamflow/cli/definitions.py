@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from streamflow.cli import (
+    definition_files,
     definitions_approve,
     definitions_functions,
     definitions_import,
@@ -16,7 +17,6 @@ from streamflow.cli import (
     definitions_shadow,
     definitions_simulate,
     output,
-    sources,
 )
 from streamflow.cli.checking import CatalogFile, Paths, checked_all, tell
 from streamflow.cli.output import examples
@@ -29,7 +29,7 @@ from streamflow.definition.syntax import to_yaml
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import read_log
-from streamflow.ops.catalog import Surroundings
+from streamflow.ops.catalog import CatalogResolver
 from streamflow.ops.definitions import compared, content_of_run, listed, resolve, shown
 from streamflow.ops.history import read_history
 from streamflow.ops.steps import step_states
@@ -53,7 +53,7 @@ def check(ctx: typer.Context, paths: Paths, catalog: CatalogFile = None) -> None
     """Lists every problem with its place and fix. Needs a broker only for plugins and published definitions that are
     neither in the catalog nor installed."""
     session = session_of(ctx)
-    found = checked_all(session.known, paths, catalog, Surroundings(lambda: log_if_there(session)))
+    found = checked_all(session.known, paths, catalog, CatalogResolver(lambda: log_if_there(session)))
     tell(session, found)
     if not all(each.ok for each in found):
         raise typer.Exit(EXIT_AUTHOR)
@@ -146,12 +146,12 @@ def _either(ctx: typer.Context, reference: str, catalog_file: Path | None) -> tu
     its catalog."""
     path = Path(reference)
     if path.exists():
-        source = sources.find(path, catalog_file)[0]
+        source = definition_files.find(path, catalog_file)[0]
         definition, catalog = (
-            sources.read_definition(source.definition),
-            sources.read_catalog(source.catalog) if source.catalog is not None else Catalog(),
+            definition_files.read_definition(source.definition),
+            definition_files.read_catalog(source.catalog) if source.catalog is not None else Catalog(),
         )
-        return definition, Surroundings(lambda: log_if_there(session_of(ctx))).complete(definition, catalog)
+        return definition, CatalogResolver(lambda: log_if_there(session_of(ctx))).complete(definition, catalog)
     log = read_log(session_of(ctx).settings)
     name, version = resolve(log, reference)
     return log.read_version(name, version)

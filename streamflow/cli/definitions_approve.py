@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from streamflow.approvals.report import Approved, Report
-from streamflow.cli import output, places, sources
+from streamflow.cli import definition_files, output, places
 from streamflow.cli.actor import audited, user_name
 from streamflow.cli.approval_files import write_new
 from streamflow.cli.checking import CatalogFile, checked_all, tell
@@ -21,7 +21,7 @@ from streamflow.definition.model import Definition
 from streamflow.errors import Rejected
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import read_log
-from streamflow.ops.catalog import Surroundings
+from streamflow.ops.catalog import CatalogResolver
 from streamflow.ops.definition_approvals import approval_of, approvals_of, keep, report_on
 from streamflow.ops.definitions import resolve
 from streamflow.ops.shadow import MOST_RUNS, read_recorded, shadow
@@ -149,7 +149,7 @@ def reviewed(
     if not path.exists():
         name, version = resolve(log, reference)
         return *log.read_version(name, version), log.scenarios.get((name, version)), []
-    around = Surroundings(lambda: log, whole=True)
+    around = CatalogResolver(lambda: log, whole=True)
     found = checked_all(session.settings, [path], catalog, around, published=around.events)
     if not all(each.ok for each in found):
         tell(session, found)
@@ -161,7 +161,7 @@ def reviewed(
     (each,) = found
     assert each.definition is not None
     assert each.catalog is not None
-    beside = each.source.definition.parent / sources.SCENARIOS
+    beside = each.source.definition.parent / definition_files.SCENARIOS
     scenarios = places.text_of(beside) if beside.is_file() else None
     return each.definition, each.catalog, scenarios, [str(placed.problem) for placed in each.problems]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from ruamel.yaml import YAML
 
-from streamflow.cli import output, places, sources
+from streamflow.cli import definition_files, output, places
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, session_of
 from streamflow.definition.catalog import Catalog
@@ -63,7 +63,7 @@ def import_(
     from streamflow.operations.registry import known_operations  # with every client there is: only for those who import
 
     session = session_of(ctx)
-    given = sources.read_catalog(catalog) if catalog is not None else Catalog()
+    given = definition_files.read_catalog(catalog) if catalog is not None else Catalog()
     known = Catalog(
         events=given.events,
         operations=[*given.operations, *(spec for spec in known_operations() if given.operation(spec.name) is None)],

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streamflow.cli import output, sources
+from streamflow.cli import definition_files, output
 from streamflow.cli.actor import audited, user_name
 from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
@@ -43,7 +43,7 @@ def promote(
         settings_of(session.settings, to),
         reference,
         by=by or user_name(),
-        bindings=sources.read_bindings(bind) if bind is not None else None,
+        bindings=definition_files.read_bindings(bind) if bind is not None else None,
         account=account,
     )
     for event in done["rebound"]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from streamflow.cli import output, places, sources
+from streamflow.cli import definition_files, output, places
 from streamflow.cli.actor import user_name
 from streamflow.cli.approval_files import approval_in
 from streamflow.cli.bindings import bound
@@ -22,7 +22,7 @@ from streamflow.errors import Rejected
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.publication import retire as retire_version
 from streamflow.kafka.topics import DEFINITIONS, topic_name
-from streamflow.ops.catalog import Surroundings
+from streamflow.ops.catalog import CatalogResolver
 from streamflow.ops.publishing import create_topics, missing_topics, publish_checked, topics_of, words_of
 from streamflow.settings import DEFAULT_ENVIRONMENT, Settings
 
@@ -57,7 +57,7 @@ def publish(
     valid approval of exactly its content, by another person."""
     session = session_of(ctx)
     settings = session.settings
-    around = Surroundings(lambda: read_log(settings), whole=True)
+    around = CatalogResolver(lambda: read_log(settings), whole=True)
     found = checked_all(settings, paths, catalog, around, published=around.events)
     found = contradicting_published(found, around.log, change=change_events)
     if not all(each.ok for each in found):
@@ -79,7 +79,7 @@ def publish(
         for placed in each.problems:
             output.warn(str(placed))
         missing = _provide_topics(settings, definition, events, create=create)
-        beside = each.source.definition.parent / sources.SCENARIOS
+        beside = each.source.definition.parent / definition_files.SCENARIOS
         scenarios = places.text_of(beside) if beside.is_file() else None
         done = publish_checked(settings, definition, events, scenarios=scenarios, approval=given, by=by or user_name())
         for line in words_of(done, events, missing):

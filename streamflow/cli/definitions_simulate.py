@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streamflow.cli import places, sources
+from streamflow.cli import definition_files, places
+from streamflow.cli.definition_files import Checked
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, session_of
-from streamflow.cli.sources import Checked
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.content import canonical, child_names, sha256_of
 from streamflow.definition.lines import Lines
 from streamflow.definition.model import Definition
 from streamflow.errors import Rejected
 from streamflow.kafka.definitions import Snapshot
-from streamflow.ops.catalog import Surroundings, child_of
+from streamflow.ops.catalog import CatalogResolver, child_of
 from streamflow.ops.scenarios import Performance, perform
 
 if TYPE_CHECKING:
@@ -71,20 +71,20 @@ def simulate(
         raise typer.Exit(EXIT_AUTHOR)
 
 
-def simulated(source: sources.Source, only: str | None = None) -> Simulated:
+def simulated(source: definition_files.Source, only: str | None = None) -> Simulated:
     """Plays the scenarios beside `source`. Raises DefinitionError, or Rejected when there are none."""
-    file = source.definition.parent / sources.SCENARIOS
+    file = source.definition.parent / definition_files.SCENARIOS
     definition, catalog, children = with_children(source)
     scenarios, lines = _read(file)
     return Simulated(file, definition, perform(scenarios, lines, definition, catalog, children=children, only=only))
 
 
-def with_children(source: sources.Source) -> tuple[Definition, Catalog, list[tuple[Definition, Catalog]]]:
+def with_children(source: definition_files.Source) -> tuple[Definition, Catalog, list[tuple[Definition, Catalog]]]:
     """The definition of `source`, its catalog, and what it starts, from the folders beside its own, each after those
     that it starts itself. Raises DefinitionError, Rejected."""
-    around = Surroundings(Snapshot)
+    around = CatalogResolver(Snapshot)
     children = _children(source, around)
-    definition, catalog = _usable(sources.load(source, complete=around.complete))
+    definition, catalog = _usable(definition_files.load(source, complete=around.complete))
     return definition, catalog, children
 
 
@@ -96,28 +96,28 @@ def add_to(app: typer.Typer) -> None:
     )(simulate)
 
 
-def _with_scenarios(path: Path, catalog: Path | None) -> list[sources.Source]:
+def _with_scenarios(path: Path, catalog: Path | None) -> list[definition_files.Source]:
     """The definitions at `path`; of a folder of folders those with scenarios. Raises Rejected when there is none."""
-    found = sources.find(path, catalog)
-    named = [source for source in found if (source.definition.parent / sources.SCENARIOS).is_file()]
+    found = definition_files.find(path, catalog)
+    named = [source for source in found if (source.definition.parent / definition_files.SCENARIOS).is_file()]
     return named or found[:1]  # whose missing file is told
 
 
-def _children(source: sources.Source, around: Surroundings) -> list[tuple[Definition, Catalog]]:
+def _children(source: definition_files.Source, around: CatalogResolver) -> list[tuple[Definition, Catalog]]:
     """What the definition of `source` starts, and what that starts, from the folders beside its own; `around` has later
     ones find them."""
-    if not child_names(sources.read_definition(source.definition)):
+    if not child_names(definition_files.read_definition(source.definition)):
         return []
     found: dict[tuple[str, str], tuple[Definition, Catalog]] = {}
     shared = source.catalog if source.catalog != source.definition.parent / places.CATALOG else None
-    beside = sources.in_order(sources.find(source.definition.parent.parent, shared))
+    beside = definition_files.in_order(definition_files.find(source.definition.parent.parent, shared))
     for other in beside[: beside.index(source)] if source in beside else beside:
-        checked = sources.load(other, complete=around.complete)
+        checked = definition_files.load(other, complete=around.complete)
         if checked.ok and checked.definition is not None and checked.catalog is not None:
             content = canonical(checked.definition, checked.catalog)
             around.add(child_of(content, sha256_of(content), checked.catalog))
             found[checked.definition.name, checked.definition.version] = (checked.definition, checked.catalog)
-    wanted, left = set[tuple[str, str]](), list(child_names(sources.read_definition(source.definition)))
+    wanted, left = set[tuple[str, str]](), list(child_names(definition_files.read_definition(source.definition)))
     while left:
         name = left.pop()
         if name in found and name not in wanted:

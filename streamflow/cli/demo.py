@@ -18,7 +18,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.markup import escape
 
-from streamflow.cli import sources
+from streamflow.cli import definition_files
 from streamflow.cli.demo_authoring import authoring
 from streamflow.cli.demo_check import Claim, claims
 from streamflow.cli.demo_orders import Wave, wave
@@ -224,4 +224,8 @@ class _Show:
 def _order_fulfilment() -> tuple[Definition, Catalog, Path]:
     """The example, and the folder in which people find it."""
     place = example_folder("order-fulfilment")
-    return sources.read_definition(place), sources.read_catalog(place), Path("definitions") / place.name
+    return (
+        definition_files.read_definition(place),
+        definition_files.read_catalog(place),
+        Path("definitions") / place.name,
+    )

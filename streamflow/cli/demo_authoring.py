@@ -14,14 +14,14 @@ import typer
 from rich.markup import escape
 
 from streamflow.approvals.signing import new_private_key, public_text, read_private_key
-from streamflow.cli import sources
+from streamflow.cli import definition_files
 from streamflow.cli.demo_recording import RecordedTurn, Recording, endpoint, recording
 from streamflow.cli.demo_stage import DemoStage, perform
 from streamflow.cli.examples import example_folder
 from streamflow.cli.places import CATALOG
 from streamflow.cli.runs import timeline
 from streamflow.errors import OperationError
-from streamflow.operations.stores import client_module
+from streamflow.operations.connections import client_module
 from streamflow.ops.history import read_history
 
 MODEL = "recorded"
@@ -100,7 +100,7 @@ class _AuthoringShow:
         return handled
 
     def _start(self) -> None:
-        catalog = sources.read_catalog(self._place)
+        catalog = definition_files.read_catalog(self._place)
         self._stage.start_kafka(topic for spec in catalog.events for topic in spec.topics)
         url = self._stage.stack.enter_context(endpoint(self._recording.answers))
         key = self._stage.folder / "approvals.pem"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from streamflow.kafka.topics import RUNS, topic_name
 from streamflow.ops.history import Runs, transitions
-from streamflow.ops.reading import Reading
+from streamflow.ops.topic_reader import Reading
 from streamflow.settings import Settings
 
 

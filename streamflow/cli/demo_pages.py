@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from streamflow.cli.dev import pages_at
-from streamflow.cli.dev_address import SidecarPlace
+from streamflow.cli.dev_discovery import SidecarPlace
 from streamflow.cli.processes import Workers
 from streamflow.settings import Settings
 

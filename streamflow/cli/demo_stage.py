@@ -22,7 +22,7 @@ from streamflow.cli.dev import with_bootstrap
 from streamflow.cli.processes import Workers, environment
 from streamflow.errors import OperationError
 from streamflow.kafka.admin import Admin, apply
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from streamflow.kafka.topics import Topic
 from streamflow.settings import Kafka, Settings, Topics
 

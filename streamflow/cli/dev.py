@@ -10,13 +10,13 @@ import typer
 from rich.text import Text
 
 from streamflow.cli import output
-from streamflow.cli.dev_address import SidecarPlace, announced, approval_key, remembered_for_dev, running
+from streamflow.cli.dev_discovery import SidecarPlace, announced, approval_key, remembered_for_dev, running
 from streamflow.cli.output import examples
 from streamflow.cli.processes import GRACE_S, Workers, environment
 from streamflow.cli.session import session_of
 from streamflow.errors import OperationError
 from streamflow.kafka.admin import apply
-from streamflow.kafka.broker import open_broker
+from streamflow.kafka.embedded.broker import open_broker
 from streamflow.settings import Settings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)

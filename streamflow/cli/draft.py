@@ -15,7 +15,7 @@ from streamflow.authoring.operations import Refusal, Revision, apply_tool, read_
 from streamflow.authoring.operations import apply as applied
 from streamflow.authoring.questions import questions
 from streamflow.authoring.statements import facts, statements
-from streamflow.cli import draft_samples, draft_write, output, sources
+from streamflow.cli import definition_files, draft_samples, draft_write, output
 from streamflow.cli.draft_edit import edit_facts, edit_text
 from streamflow.cli.draft_text import CatalogFile, DraftFile, question_lines, statement_lines
 from streamflow.cli.output import examples
@@ -93,7 +93,7 @@ def edit(
     session = session_of(ctx)
     path, draft = _read(file)
     place = _catalog_file(path, catalog)
-    own = draft_write.with_installed(sources.read_catalog(place) if place is not None else Catalog(), sentence)
+    own = draft_write.with_installed(definition_files.read_catalog(place) if place is not None else Catalog(), sentence)
     found = edited(sentence, draft, own, judged=_complete(session, place, draft.definition, own))
     if found.revision is not None and write:
         path.write_text(found.revision.draft.text, encoding="utf-8")
@@ -165,18 +165,18 @@ def _read(file: Path) -> tuple[Path, Draft]:
 
 
 def _catalog_file(path: Path, catalog: Path | None) -> Path | None:
-    return sources.find(path, catalog)[0].catalog
+    return definition_files.find(path, catalog)[0].catalog
 
 
 def _complete(session: Session, file: Path | None, definition: Definition, known: Catalog | None = None) -> Catalog:
     """The catalog in `file` and what `definition` names beside it: installed operations, and, if a broker has to be
     asked for them, plugins and published definitions."""
     from streamflow.cli.definitions import log_if_there
-    from streamflow.ops.catalog import Surroundings
+    from streamflow.ops.catalog import CatalogResolver
 
     if known is None:
-        known = sources.read_catalog(file) if file is not None else Catalog()
-    return Surroundings(lambda: log_if_there(session)).complete(definition, known)
+        known = definition_files.read_catalog(file) if file is not None else Catalog()
+    return CatalogResolver(lambda: log_if_there(session)).complete(definition, known)
 
 
 def _applied(session: Session, draft: Draft, given: Any, file: Path | None, base: str | None) -> Revision:

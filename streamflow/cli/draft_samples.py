@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamflow.cli import output, places, sources
+from streamflow.cli import definition_files, output, places
 from streamflow.cli.draft_text import CatalogFile, DraftFile, write_new, yaml_of
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, session_of
 from streamflow.definition.model import Definition
 from streamflow.kafka.definitions import Snapshot
-from streamflow.ops.catalog import Surroundings
+from streamflow.ops.catalog import CatalogResolver
 from streamflow.ops.samples import player, scenario_of
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def samples(
         make_samples,
     )  # with all of the engine: only for those who need it
 
-    around = Surroundings(Snapshot)
-    checked = sources.load(sources.find(file, catalog)[0], complete=around.complete)
+    around = CatalogResolver(Snapshot)
+    checked = definition_files.load(definition_files.find(file, catalog)[0], complete=around.complete)
     if not checked.ok or checked.definition is None or checked.catalog is None:
         raise places.invalid(checked.problems, "definition_invalid")
     definition, known = checked.definition, checked.catalog

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streamflow.cli import output, places, sources
+from streamflow.cli import definition_files, output, places
 from streamflow.cli.draft_text import questions_lines, refuse_existing, statement_lines, write_new, yaml_of
 from streamflow.cli.examples import example_catalog_files, example_catalogs
 from streamflow.cli.output import examples
@@ -106,7 +106,7 @@ def _known(path: Path | None) -> _Known:
     beside = Path(places.CATALOG)
     if path is not None or beside.is_file():
         file = path or beside
-        return _Known(sources.read_catalog(file), (file / places.CATALOG if file.is_dir() else file,))
+        return _Known(definition_files.read_catalog(file), (file / places.CATALOG if file.is_dir() else file,))
     output.note("no --catalog and no catalog.yaml here: the events and operations of the examples are used")
     return _Known(example_catalogs(), example_catalog_files())
 
@@ -140,7 +140,7 @@ def _catalog_text(definition: Definition, known: _Known) -> str:
     events = {name for name in event_names(definition) if known.catalog.event(name)}
     operations = {name for name in operation_names(definition) if known.catalog.operation(name)}
     for file in known.files:
-        found = sources.read_catalog(file) if file.is_file() else Catalog()
+        found = definition_files.read_catalog(file) if file.is_file() else Catalog()
         if all(map(found.event, events)) and all(map(found.operation, operations)):
             return file.read_text(encoding="utf-8")
     return yaml_of(known.catalog.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True))
@@ -154,5 +154,5 @@ def _say_next(out: Path | None, drafted: Drafted, written: list[Path]) -> None:
     elif drafted.complete:
         output.note("not written, see --out")
     if len(written) > 1:
-        output.note(f"next: streamflow draft samples {out} --out {out}/{sources.SCENARIOS}")
+        output.note(f"next: streamflow draft samples {out} --out {out}/{definition_files.SCENARIOS}")
         output.note(f"      streamflow definitions simulate {out}")

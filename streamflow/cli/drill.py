@@ -22,7 +22,7 @@ from streamflow.drill.drill import Board, Drill, Plan
 from streamflow.drill.faults import FAULTS, chosen_faults, schedule
 from streamflow.drill.setting import OWN_SESSION_S, SESSION_S, settings_for
 from streamflow.drill.verdict import Verdict
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from streamflow.ops.log import configure_log
 from streamflow.settings import Settings
 
@@ -72,8 +72,8 @@ def drill(
     configure_log(given.model_copy(update={"log_level": "error"}))  # clients complain of what is broken here on purpose
     show = LiveLine()
     show.say(f"seed {seed}, prefix {prefix}, session timeout {session_s:g} s")
-    for blow in plan.blows:
-        show.say(f"  {blow}")
+    for injection in plan.injections:
+        show.say(f"  {injection}")
     with show:
         verdict = _played(given, plan, prefix, session_s, show, keep=keep)
     _tell(session, verdict)
@@ -100,7 +100,7 @@ def _played(given: Settings, plan: Plan, prefix: str, session_s: float, show: Li
             verdict = one.run()
         finally:
             one.end()
-            if broker is None and one.ground.made:
+            if broker is None and one.environment.made:
                 _removed(one, verdict, show, keep=keep)
         return verdict
 
@@ -111,7 +111,7 @@ def _removed(one: Drill, verdict: Verdict | None, show: LiveLine, *, keep: bool)
         show.say(f"kept: the topics and groups that begin with {prefix}")
         return
     show.say("removing topics and groups; a second Ctrl-C leaves what is left")
-    removed = one.ground.remove(one.session_s)
+    removed = one.environment.remove(one.session_s)
     if verdict is not None:
         verdict.removed = removed
     show.say(

@@ -17,8 +17,8 @@ from streamflow.kafka.publication import read_log
 from streamflow.kafka.topics import STATE, UNCLAIMED
 from streamflow.kafka.unknown_names import require_definition
 from streamflow.ops.deliveries import read_deliveries
-from streamflow.ops.reading import Reading
 from streamflow.ops.sending import bound_topic, event_spec, legal_topic, reader_of
+from streamflow.ops.topic_reader import Reading
 from streamflow.ops.unclaimed import read_unclaimed
 from streamflow.settings import Settings
 from streamflow.terminal import visible

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streamflow.cli import output, sources
+from streamflow.cli import definition_files, output
 from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
 from streamflow.definition.catalog import Catalog
@@ -67,7 +67,7 @@ def send_(
     if topic is not None:
         reserved_topics.require_users_topic(session.settings, topic)
     log = read_log(session.settings)
-    events = sources.read_catalog(catalog) if catalog is not None else log.catalog()
+    events = definition_files.read_catalog(catalog) if catalog is not None else log.catalog()
     event_bytes = session.settings.limits.event_bytes
     if event is not None:
         spec = event_spec(events, event)

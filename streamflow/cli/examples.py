@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-import streamflow
-from streamflow.cli import output, sources
+from streamflow.cli import definition_files, output
 from streamflow.cli.output import examples
 from streamflow.cli.places import CATALOG
 from streamflow.cli.session import session_of
 from streamflow.definition.catalog import Catalog
 from streamflow.errors import OperationError, Rejected
+from streamflow.examples_folder import examples_folder
 
 app = typer.Typer(
     add_completion=False,
@@ -28,12 +28,12 @@ def example_folder(name: str) -> Path:
     """The folder of one example: definition, catalog, scenarios, samples. Raises Rejected `example_unknown`."""
     if name not in _names():
         raise Rejected("example_unknown", f"There is no example {name!r}. The examples are {', '.join(_names())}.")
-    return _shelf() / name
+    return examples_folder() / name
 
 
 def example_catalogs() -> Catalog:
     """All events and operations of the examples, in one catalog."""
-    found = [sources.read_catalog(file) for file in example_catalog_files()]
+    found = [definition_files.read_catalog(file) for file in example_catalog_files()]
     events = {spec.name: spec for catalog in found for spec in catalog.events}
     operations = {spec.name: spec for catalog in found for spec in catalog.operations}
     return Catalog(events=list(events.values()), operations=list(operations.values()))
@@ -50,7 +50,7 @@ def list_examples(ctx: typer.Context) -> None:
     found = [
         {"name": name, "title": definition.title or "", "description": definition.description or ""}
         for name in _names()
-        for definition in (sources.read_definition(example_folder(name)),)
+        for definition in (definition_files.read_definition(example_folder(name)),)
     ]
     if session_of(ctx).json:
         output.say_json(found)
@@ -81,12 +81,5 @@ def copy(
     output.say(f"{target} written. Next: streamflow definitions check {target}")
 
 
-def _shelf() -> Path:
-    """Where the examples are: inside the installed package, or `definitions` of a checkout."""
-    package = Path(streamflow.__file__).parent
-    installed = package / "examples"
-    return installed if installed.is_dir() else package.parent / "definitions"
-
-
 def _names() -> list[str]:
-    return sorted(path.parent.name for path in _shelf().glob("*/definition.yaml"))
+    return sorted(path.parent.name for path in examples_folder().glob("*/definition.yaml"))

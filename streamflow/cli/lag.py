@@ -6,7 +6,6 @@ import sys
 import time
 from contextlib import nullcontext
 from dataclasses import asdict
-from math import inf
 from typing import Annotated, Any
 
 import typer
@@ -20,13 +19,11 @@ from streamflow.cli.session import Session, session_of
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.refusals import right_missing
 from streamflow.kafka.topic_states import TopicState
-from streamflow.ops.exporter import Rates
-from streamflow.ops.lag import PartitionLag, measure_lag, states, totals
+from streamflow.ops.lag import PartitionLag, measure_lag
+from streamflow.ops.lag_rows import Drains, Rates, rows_of
 from streamflow.terminal import visible
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
-
-Drains = dict[tuple[str, str], float | None]
 
 
 @app.command(epilog=examples("lag", "lag --partitions", "lag --live", "lag --json"))
@@ -40,9 +37,9 @@ def lag(
     ] = None,
     times: Annotated[int | None, typer.Option(min=1, help="with --live: end after this number of measurements")] = None,
 ) -> None:
-    """Shows how far the engine is behind in commands, ingress in the users' topics, and task workers in their lanes:
-    unprocessed records, the age of the oldest, and why a topic cannot be read. If that is a missing right of the
-    caller, the command fails after what it could measure."""
+    """Shows how far the engine is behind in commands, ingress in the users' topics, and task workers in their
+    lanes: unprocessed records, the age of the oldest (`?` if it could not be read), and why a topic cannot be read.
+    If that is a missing right of the caller, the command fails after what it could measure."""
     session = session_of(ctx)
     if live:
         _watch(session, session.settings.metrics.measure_s if every_s is None else every_s, times)
@@ -57,7 +54,7 @@ def lag(
                 "never" if each.committed is None else str(each.committed),
                 str(each.end),
                 str(each.records),
-                f"{each.seconds:.1f}",
+                age(each.seconds),
                 each.state,
             )
             for each in found
@@ -68,10 +65,9 @@ def lag(
             "no topic is read yet",
         )
     else:
-        wrong = states(found)
         summed = [
-            (role, topic, str(records), f"{seconds:.1f}", wrong.get((role, topic), ""))
-            for (role, topic), (records, seconds) in totals(found).items()
+            (row["role"], row["topic"], str(row["records"]), age(row["seconds"]), row["state"])
+            for row in rows_of(found, {})
         ]
         text = output.table(("worker", "topic", "records>", "seconds>", "state"), summed, "no topic is read yet")
     session.show([asdict(each) for each in found], text)
@@ -107,24 +103,9 @@ def require_readable(lags: list[PartitionLag]) -> None:
         raise right_missing([f"READ on topic {name}" for name in denied])
 
 
-def rows_of(lags: list[PartitionLag], drains: Drains) -> list[dict[str, Any]]:
-    """A row for each role and topic. `drain_s` is None while it is not known, and with `falls_behind` for ever."""
-    wrong = states(lags)
-    rows = []
-    for (role, topic), (records, seconds) in totals(lags).items():
-        drain = drains.get((role, topic))
-        rows.append(
-            {
-                "role": role,
-                "topic": topic,
-                "records": records,
-                "seconds": round(seconds, 3),
-                "drain_s": None if drain is None or drain == inf else round(drain, 1),
-                "falls_behind": drain == inf,
-                "state": wrong.get((role, topic), ""),
-            }
-        )
-    return rows
+def age(seconds: float | None) -> str:
+    """The age of what waits, for people; `?` when it is not known."""
+    return "?" if seconds is None else f"{seconds:.1f}"
 
 
 def board(lags: list[PartitionLag], drains: Drains) -> Table:
@@ -141,7 +122,7 @@ def board(lags: list[PartitionLag], drains: Drains) -> Table:
             row["role"],
             Text(visible(row["topic"])),
             Text(str(row["records"]), style),
-            f"{row['seconds']:.1f}",
+            age(row["seconds"]),
             _drain(row),
             Text(row["state"], "red"),
         )
@@ -160,7 +141,7 @@ def _line(row: dict[str, Any], *, as_json: bool) -> None:
         return
     drain = _drain(row)
     output.say(
-        f"{row['role']} {visible(row['topic'])}: {row['records']} records, {row['seconds']:.1f} s"
+        f"{row['role']} {visible(row['topic'])}: {row['records']} records, {age(row['seconds'])} s"
         + (f", caught up in {drain}" if drain and row["records"] else "")
         + (f", {row['state']}" if row["state"] else "")
     )

@@ -11,6 +11,7 @@ import typer
 
 from streamflow.cli import output
 from streamflow.cli.definitions_simulate import Only
+from streamflow.cli.lag import age
 from streamflow.cli.live_line import LiveLine
 from streamflow.cli.output import examples
 from streamflow.cli.scenario_sets import published
@@ -211,7 +212,7 @@ def _table(report: Report) -> str:
     heads = ("milliseconds from the intended time", "count>", "p50>", "p90>", "p99>", "p99.9>", "max>")
     lines += ["", output.table(heads, rows, "nothing was measured")]
     if report.lag is not None:
-        waiting = [(role, topic, str(records), f"{seconds:.1f}") for role, topic, records, seconds in report.lag]
+        waiting = [(role, topic, str(records), age(seconds)) for role, topic, records, seconds in report.lag]
         lines += ["", output.table(("lag at the end", "topic", "records>", "seconds>"), waiting, "no topic is read")]
     return "\n".join(lines)
 

@@ -19,7 +19,7 @@ from streamflow.definition.syntax import parse_as
 from streamflow.errors import Rejected
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import read_log, register_operation, unregister_operation
-from streamflow.kafka.serving import presence
+from streamflow.kafka.worker_registry import registered_workers
 from streamflow.operations.plugin_testing import RegistrationFile, check_plugin
 from streamflow.operations.registry import Registry, known_operations
 from streamflow.ops.operations import described, healths
@@ -182,7 +182,7 @@ def _listed(session: Session, only: str | None = None) -> list[dict[str, Any]]:
         log, workers = Snapshot(), []
     else:
         log = read_log(settings)
-        workers = presence(settings, log)
+        workers = registered_workers(settings, log)
     return described(settings, log, workers, only)
 
 

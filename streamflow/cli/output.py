@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from streamflow.ops.reading import Progress as Report
+from streamflow.ops.topic_reader import Progress as Report
 from streamflow.terminal import visible, visible_lines, width
 
 _QUIET_S = 2.0  # how long work may take before its progress is worth a line

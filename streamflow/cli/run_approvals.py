@@ -15,8 +15,8 @@ from streamflow.cli.timeline import told
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.unknown_names import require_definition
 from streamflow.ops.approvals import Approvals, decide, open_approval
+from streamflow.ops.command_request import ANSWER_S, ask
 from streamflow.ops.history import partition_of_known_run, read_history
-from streamflow.ops.requests import ANSWER_S, ask
 
 Step = Annotated[str, typer.Argument(metavar="STEP", help="the approval's step, as `runs approvals` shows it")]
 By = Annotated[str, typer.Option("--by", help="who decides")]

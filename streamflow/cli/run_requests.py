@@ -16,8 +16,8 @@ from streamflow.errors import Rejected
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.unknown_names import remedy
+from streamflow.ops.command_request import ANSWER_S, ask, new_id
 from streamflow.ops.history import partition_of_known_run, read_history
-from streamflow.ops.requests import ANSWER_S, ask, new_id
 from streamflow.ops.restarts import restart as restart_run
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="a run id, as `runs list` shows it")]

@@ -19,8 +19,8 @@ from streamflow.errors import Rejected
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.unknown_names import remedy, require_definition
 from streamflow.ops.history import STATUSES, RunSummary, described, read_history, read_runs, summary_of
-from streamflow.ops.reading import Progress
 from streamflow.ops.steps import StepProgress, progress_of, step_states
+from streamflow.ops.topic_reader import Progress
 from streamflow.settings import Settings
 from streamflow.terminal import visible
 

@@ -22,11 +22,11 @@ from streamflow.engine.transitions import ENDINGS, ApprovalRequested, Transition
 from streamflow.errors import DefinitionError, Rejected
 from streamflow.ids import partition_of
 from streamflow.kafka.publication import read_log
+from streamflow.ops.command_request import ANSWER_S, Answer, ask
 from streamflow.ops.history import find_history, open_runs, summary_of, transitions
 from streamflow.ops.outputs import outputs_of
-from streamflow.ops.reading import Reading
-from streamflow.ops.requests import ANSWER_S, Answer, ask
 from streamflow.ops.starts import Request, request, started_before
+from streamflow.ops.topic_reader import Reading
 from streamflow.settings import Settings
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.json_text import read_json

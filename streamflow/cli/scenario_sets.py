@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamflow.cli import output, places, sources
+from streamflow.cli import definition_files, output, places
 from streamflow.cli.definitions_simulate import with_children
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.model import Definition
@@ -58,9 +58,9 @@ def published(log: Snapshot, name: str, file: Path | None = None, only: str | No
 def in_folder(path: Path, file: Path | None = None, only: str | None = None) -> ScenarioSet:
     """The definition in the file or folder `path`, and the scenarios of `file`, or else those beside it. Raises as
     `published`, and for what is wrong in the files."""
-    source = sources.find(path)[0]
+    source = definition_files.find(path)[0]
     definition, catalog, children = with_children(source)
-    beside = source.definition.parent / sources.SCENARIOS
+    beside = source.definition.parent / definition_files.SCENARIOS
     file = file or (beside if beside.is_file() else None)
     return _set(definition, catalog, children, None if file is None else _read(file), only)
 

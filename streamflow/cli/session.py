@@ -57,7 +57,7 @@ class Session:
     @cached_property
     def known(self) -> Settings:
         """As `given`, and what nobody set as the `streamflow dev` of this folder has it."""
-        from streamflow.cli.dev_address import remembered
+        from streamflow.cli.dev_discovery import remembered
 
         kept = remembered(self.given)
         return self.given if kept is None else kept.over(self.given)

@@ -21,7 +21,7 @@ from streamflow.kafka.publication import read_log
 from streamflow.kafka.rights import Role
 from streamflow.kafka.topic_findings import Finding
 from streamflow.ops.generations import recall_generations, use_of_generations
-from streamflow.ops.lag import measure_lag, totals
+from streamflow.ops.lag import measure_lag
 from streamflow.settings import Settings
 
 app = typer.Typer(add_completion=False, help="The fixed topics.", no_args_is_help=True, rich_markup_mode=None)
@@ -129,13 +129,15 @@ def _require_read(settings: Settings, lowered: list[Finding]) -> None:
     wanted = {finding.topic: int(finding.wanted) for finding in lowered if finding.setting == "retention.ms"}
     if not wanted:
         return
-    for (worker, topic), (_, seconds) in totals(measure_lag(settings, read_log(settings))).items():
-        if seconds * 1000 >= wanted.get(topic, float("inf")):
-            raise Rejected(
-                "retention_unread",
-                f"{topic} has records of {seconds / 3600:.1f} h that the worker {worker} has not read, and would keep "
-                f"them for {wanted[topic] / 3_600_000:.1f} h. Let the worker catch up first: see `streamflow lag`.",
-            )
+    for one in measure_lag(settings, read_log(settings)):
+        if one.topic not in wanted or (one.seconds is not None and one.seconds * 1000 < wanted[one.topic]):
+            continue
+        age = "unknown age" if one.seconds is None else f"{one.seconds / 3600:.1f} h"
+        raise Rejected(
+            "retention_unread",
+            f"{one.topic} has records of {age} that the worker {one.role} has not read, and would keep them for "
+            f"{wanted[one.topic] / 3_600_000:.1f} h. Let the worker catch up first: see `streamflow lag`.",
+        )
 
 
 def _show(ctx: typer.Context, found: list[Finding], nothing: str, lines: list[str] | None = None) -> None:

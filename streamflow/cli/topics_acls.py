@@ -18,7 +18,7 @@ from streamflow.definition.model import Definition
 from streamflow.errors import Rejected
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.rights import Resource, Right, Role, UsersTopics, rights
-from streamflow.ops.catalog import Surroundings
+from streamflow.ops.catalog import CatalogResolver
 from streamflow.settings import Settings
 
 PRINCIPAL = "User:streamflow-{role}"
@@ -117,7 +117,7 @@ def _with_sent(settings: Settings, role: Role, users: UsersTopics, sent_to: Sequ
 
 def _of_files(session: Session, paths: Sequence[Path]) -> UsersTopics:
     """The topics that definitions in files name. Nobody is asked."""
-    around = Surroundings(lambda: read_log(session.settings), whole=False)
+    around = CatalogResolver(lambda: read_log(session.settings), whole=False)
     found = checked_all(session.known, list(paths), None, around)
     if not all(each.ok for each in found):
         tell(session, found)

@@ -12,8 +12,8 @@ from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
 from streamflow.kafka.members import members_of
 from streamflow.kafka.publication import read_log
-from streamflow.kafka.serving import presence
-from streamflow.ops.fleet import UNANNOUNCED, worker_rows
+from streamflow.kafka.worker_registry import registered_workers
+from streamflow.ops.fleet import unannounced, worker_rows
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -21,14 +21,14 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command(epilog=examples("workers", "workers --role tasks", "workers --json"))
 def workers(
     ctx: typer.Context,
-    role: Annotated[str | None, typer.Option(help="only these: engine, ingress, tasks or history")] = None,
+    role: Annotated[str | None, typer.Option(help="only these: engine, ingress, tasks, history or mirror")] = None,
 ) -> None:
     """Lists the workers that are there: where each runs, since when, which release, how many partitions it has or
     which lane and operations it serves, and whether it is draining."""
     settings = session_of(ctx).settings
-    groups = {name: group(settings) for name, group in UNANNOUNCED.items()}
+    groups = unannounced(settings)
     found = asyncio.run(members_of(settings, list(groups.values())))
-    announced = presence(settings, read_log(settings))
+    announced = registered_workers(settings, read_log(settings))
     rows = worker_rows(announced, {name: found[group] for name, group in groups.items()})
     rows = [row for row in rows if role in (None, row["role"])]
     titles = ("role", "worker", "host", "since", "release", "partitions>", "serves", "health")

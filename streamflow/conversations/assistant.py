@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Protocol
 from streamflow.conversations import rules
 from streamflow.conversations.conversation import Conversation
 from streamflow.conversations.events import RULES, Event, Spent
+from streamflow.core.metrics import Metrics
 from streamflow.definition.catalog import Catalog
 from streamflow.models.meter import Account, Charge, Meter
 from streamflow.models.protocol import Usage
-from streamflow.operations.stores import client_module
+from streamflow.operations.connections import client_module
 from streamflow.settings import Settings
 
 if TYPE_CHECKING:  # these need an extra of the package
@@ -49,10 +50,11 @@ Spend = Callable[[Event], Awaitable[None]]
 
 
 class Assistant:
-    """Answers messages: by a language model of the settings, or by rules. Belongs to one event loop."""
+    """Answers messages: by a language model of the settings, or by rules. Belongs to one event loop. `metrics` counts
+    the answers that this process is given, and nothing of what `count` is told."""
 
-    def __init__(self, settings: Settings, catalogs: CatalogSource) -> None:
-        self._settings, self._catalogs = settings, catalogs
+    def __init__(self, settings: Settings, catalogs: CatalogSource, metrics: Metrics | None = None) -> None:
+        self._settings, self._catalogs, self._metrics = settings, catalogs, metrics
         self._models: ModelAccess | None = None
         self._meter: Meter | None = None
         self._counted = Counter[str]()
@@ -115,7 +117,7 @@ class Assistant:
                 client_module(client, "models")
             from streamflow.models.access import ModelAccess  # needs the extra
 
-            self._models = ModelAccess(self._settings)
+            self._models = ModelAccess(self._settings, metrics=self._metrics)
         return self._models
 
     def count(self, spent: Iterable[tuple[str, Spent]]) -> None:

@@ -22,9 +22,10 @@ import msgspec
 from streamflow.definition.catalog import EventSpec
 from streamflow.definition.expression import compile_expression
 from streamflow.engine.builder import NAME_BYTES
-from streamflow.engine.marks import long_name
 from streamflow.engine.match import Matcher, Published, Source
-from streamflow.engine.trace import Sampling, Trace, command_place
+from streamflow.engine.name_limits import long_name
+from streamflow.engine.trace import Sampling, Trace
+from streamflow.ids import command_place
 from streamflow.wire import cloudevents
 from streamflow.wire.codec import DecodeError, encode_command
 from streamflow.wire.dead_letter import DeadLetter, dead_letter

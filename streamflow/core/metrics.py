@@ -15,8 +15,8 @@ from streamflow.engine.outcome import Decision
 class Metrics(Protocol):
     """Receives measurements. Nothing of it raises; `decided`, which is called for every command, has to be quick."""
 
-    def count(self, name: str, value: int = 1, **labels: str) -> None:
-        """Add `value` to a counter."""
+    def count(self, name: str, value: float = 1, **labels: str) -> None:
+        """Add `value`, which is not negative, to a counter."""
 
     def gauge(self, name: str, value: float, **labels: str) -> None:
         """Set a gauge."""
@@ -27,8 +27,9 @@ class Metrics(Protocol):
     def decided(self, decision: Decision, seconds: float) -> None:
         """Count one command: its outcome, what its transitions say of runs and steps, and the time that it took."""
 
-    def forget(self, **labels: str) -> None:
-        """Drop the gauges that have all of these labels: what they measured is not here any more."""
+    def forget(self, name: str | None = None, /, **labels: str) -> None:
+        """Drop the gauges that have all of these labels: what they measured is not here any more. With a name, only
+        those of that metric."""
 
     def together(self) -> AbstractContextManager[None]:
         """A context in which the measurements of this thread belong together: a scrape has all of them or none."""
@@ -40,7 +41,7 @@ class Metrics(Protocol):
 class NoMetrics:
     """Discards everything."""
 
-    def count(self, name: str, value: int = 1, **labels: str) -> None:
+    def count(self, name: str, value: float = 1, **labels: str) -> None:
         pass
 
     def gauge(self, name: str, value: float, **labels: str) -> None:
@@ -52,7 +53,7 @@ class NoMetrics:
     def decided(self, decision: Decision, seconds: float) -> None:
         pass
 
-    def forget(self, **labels: str) -> None:
+    def forget(self, name: str | None = None, /, **labels: str) -> None:
         pass
 
     def together(self) -> AbstractContextManager[None]:

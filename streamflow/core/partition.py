@@ -20,14 +20,15 @@ import msgspec
 from streamflow.core.aside import aside_verdict, stops_partition, undecidable_record, unpublished_start
 from streamflow.core.awaited_events import AwaitedEvents
 from streamflow.core.checkpoint import Checkpoint
-from streamflow.core.contiguity import Verdict, judge
 from streamflow.core.cut import batches_of, whole_cut
-from streamflow.core.delivery_counts import DeliveryCounts
 from streamflow.core.emitted_events import EmittedEvents
+from streamflow.core.gap_check import Verdict, judge
+from streamflow.core.hot_keys import HotKey
 from streamflow.core.metrics import Metrics, NoMetrics
 from streamflow.core.opening import Skipped, check_opening, input_gap, require_known
 from streamflow.core.outbox import Outbox, TopicOf, WriterOf, unsent_of
 from streamflow.core.outputs import Output, outputs_of, own_command_output
+from streamflow.core.partition_metrics import PartitionMetrics
 from streamflow.core.place import Place
 from streamflow.core.reading import Unreadable, read, source_of
 from streamflow.core.timers import Timers
@@ -55,7 +56,7 @@ class PartitionCore:
     """The partition at `place`, over a restored `store`. `printed` gets the lines that steps print, `put_aside` the
     offset, the reason and the error of a command that could not be decided; `topic_of` names the topic of an emitted
     event, `writer_of` how it is written; `clock` measures, in seconds, and never goes back; `traced` gets each decision
-    that is in a recorded trace.
+    that is in a recorded trace; `hot_key` gets a key that has most of the commands, if there are `metrics`.
 
     `failed_at` is the offset of a command that this process has already failed to decide for lack of memory. The
     memory of it is the process's, not the state's: a process that raised MemoryError lives on and opens the partition
@@ -77,6 +78,7 @@ class PartitionCore:
         metrics: Metrics | None = None,
         clock: Callable[[], float] = lambda: 0.0,
         traced: Traced | None = None,
+        hot_key: Callable[[HotKey], None] = lambda found: None,
     ) -> None:
         self.place = place
         self.overlay = Overlay(store)
@@ -86,7 +88,7 @@ class PartitionCore:
         self.checkpoint: Checkpoint | None = None
         self.interval = 0  # between which captures outputs are made
         self.metrics = metrics or NoMetrics()
-        self._is_measured = metrics is not None
+        self._measured = PartitionMetrics(self.overlay, place.number, metrics, hot_key) if metrics is not None else None
         self._traced = traced
         self._is_timed = metrics is not None or traced is not None  # saves the clock where nothing collects it
         self.emitted = EmittedEvents(
@@ -106,8 +108,6 @@ class PartitionCore:
         self.unsaved = 0  # commands since the last cut, without watermarks: those alone are not worth a checkpoint
         self._unacknowledged: dict[int, int] = {}  # outputs by interval
         self._cut_number = whole_cut(store)
-        self._tallied: set[str] = set()  # definitions whose deliveries were counted since the last cut
-        self._deliveries: DeliveryCounts | None = None  # of the cut that is being saved
         self._aside_in: int | None = None  # interval in which a command was put aside
         self._captured = 0  # intervals that the last cut holds
         self._skips: Mapping[int, str] = {}  # commands that a person lets us pass over, by offset, with the reason
@@ -205,7 +205,7 @@ class PartitionCore:
                 raise
             decision = self._put_aside(own, command, record, error)
             outputs, events = outputs_of(decision, record, command, self.place), []
-        self._accept(decision, command, now_ms, began)
+        self._accept(decision, command, record, now_ms, began)
         self._queue(outputs)
         for nth, event in enumerate(events):
             self.emitted.outbox.add(record.offset, nth, event, self._clock())
@@ -238,7 +238,7 @@ class PartitionCore:
             outputs = outputs_of(decision, record, None, self.place)
         self._aside_in = self.interval
         self.metrics.count("set_aside", reason="skipped")
-        self._accept(decision, command, now_ms, began)
+        self._accept(decision, command, record, now_ms, began)
         self._queue(outputs)
 
     def _decide(self, own: PartitionState, command: Command, record: Record) -> Decision:
@@ -263,15 +263,14 @@ class PartitionCore:
         self._report(record.offset, reason, error)
         return undecidable_record(own, record, reason, message, command)
 
-    def _accept(self, decision: Decision, command: Command | None, now_ms: int, began: float) -> None:
+    def _accept(self, decision: Decision, command: Command | None, record: Record, now_ms: int, began: float) -> None:
         self.overlay.apply(decision.changes)
         self.timers.note(decision.changes)
         for effect in decision.effects:
             if isinstance(effect, PrintLine):
                 self._printed(effect)
-        if self._is_measured:
-            self.metrics.decided(decision, self._clock() - began)
-            self._tallied.update(decision.tallied)
+        if self._measured is not None:
+            self._measured.decided(decision, record.key, self._clock() - began)
         self.unsaved += not isinstance(command, AdvanceWatermark)
         if isinstance(command, FireTimer):
             self._timer_decided(command, decision.reason, now_ms)
@@ -282,6 +281,8 @@ class PartitionCore:
 
     def fire(self, now_ms: int) -> int:
         """Queue a command for every timer that is due at `now_ms`; how many."""
+        if self._measured is not None:
+            self._measured.look(now_ms)
         commands = self.timers.due(now_ms, self._awaited.blocking)
         self._queue([own_command_output(command, self.place) for command in commands])
         return len(commands)
@@ -325,8 +326,8 @@ class PartitionCore:
             raise RuntimeError("a checkpoint is still being carried out")
         interval, self.unsaved = self.interval, 0
         self.interval = self._captured = interval + 1
-        if self._is_measured:
-            self._deliveries, self._tallied = DeliveryCounts(self.overlay, self._tallied), set()
+        if self._measured is not None:
+            self._measured.capture()
         self._cut_number += 1
         changes = {**self.overlay.capture(), **self.emitted.outbox.capture()}
         self.checkpoint = Checkpoint(
@@ -340,9 +341,8 @@ class PartitionCore:
     def saved(self) -> None:
         """The checkpoint is in the changelog and in the store."""
         self.overlay.saved()
-        if self._deliveries is not None:
-            self._deliveries.report(self.metrics, self.place.number)
-            self._deliveries = None
+        if self._measured is not None:
+            self._measured.saved()
         self.checkpoint = None
         if self._aside_in is not None and self._aside_in < self._captured:
             self._aside_in = None

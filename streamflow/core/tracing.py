@@ -15,8 +15,9 @@ from streamflow.engine.commands import Command
 from streamflow.engine.effects import PublishEvent
 from streamflow.engine.outcome import Decision
 from streamflow.engine.tasks import Task
-from streamflow.engine.trace import RunTrace, Trace, command_place
+from streamflow.engine.trace import RunTrace, Trace
 from streamflow.engine.transitions import RunFailed, StepParked, Transition
+from streamflow.ids import command_place
 from streamflow.wire.decoding import Record
 
 Kind = Literal["server", "client", "producer", "consumer"]

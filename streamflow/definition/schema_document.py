@@ -85,7 +85,7 @@ class Document:
         reference = schema.get(keyword)
         if not isinstance(reference, str):
             return None
-        address, fragment = urldefrag(_joined(self._bases.get(id(schema), self._bases[id(self._root)]), reference))
+        address, fragment = urldefrag(joined(self._bases.get(id(schema), self._bases[id(self._root)]), reference))
         if keyword != "$ref":
             return self._dynamically(address, fragment)
         found = self._named.get(f"{address}#{fragment}" if fragment and not fragment.startswith("/") else address)
@@ -114,7 +114,7 @@ class Document:
             if own.startswith("#"):
                 self._named.setdefault(base + own, schema)
             else:
-                base = urldefrag(_joined(base, own))[0]
+                base = urldefrag(joined(base, own))[0]
                 self._named.setdefault(base, schema)
         self._bases[id(schema)], self._old[id(schema)] = base, old
         for keyword in ("$anchor", "$dynamicAnchor"):
@@ -127,7 +127,8 @@ class Document:
                 self._look_through(part, base, old=old, depth=depth + 1)
 
 
-def _joined(base: str, reference: str) -> str:
+def joined(base: str, reference: str) -> str:
+    """The address that `reference` names within a document at `base`."""
     if reference.startswith("#"):
         return base + reference
     try:

@@ -13,8 +13,8 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 
 from streamflow.drill.definitions import publish_all
-from streamflow.drill.faults import FAULTS, RECOVERY_S, Blow
-from streamflow.drill.ground import Ground
+from streamflow.drill.environment import Environment
+from streamflow.drill.faults import FAULTS, RECOVERY_S, Injection
 from streamflow.drill.ledger import Ledger
 from streamflow.drill.setting import PARTITIONS, environment
 from streamflow.drill.verdict import Struck, Verdict
@@ -22,8 +22,8 @@ from streamflow.drill.watcher import Watcher
 from streamflow.drill.work import Sender
 from streamflow.drill.workers import Worker, Workers
 from streamflow.errors import OperationError
-from streamflow.kafka.broker import EmbeddedBroker
 from streamflow.kafka.connection import confluent_config
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from streamflow.kafka.publication import read_log
 from streamflow.ops.lag import measure_lag
 from streamflow.settings import Settings
@@ -48,7 +48,7 @@ class Plan:
     seed: int
     rate: float
     seconds: float
-    blows: tuple[Blow, ...]
+    injections: tuple[Injection, ...]
 
 
 @dataclass
@@ -86,7 +86,7 @@ class Drill:
         say: Say,
     ) -> None:
         self.settings, self.plan, self.session_s, self.broker = settings, plan, session_s, broker
-        self.ground = Ground(settings)
+        self.environment = Environment(settings)
         self.workers = Workers(folder)
         self._ledger = Ledger(plan.seed)
         self._sender = Sender(settings, plan.seed, plan.rate)
@@ -111,9 +111,9 @@ class Drill:
             self.plan.seed, self.settings.topics.prefix, self.session_s, [], report, 0.0, troubles=self._troubles
         )
         begins = [at for _, at in struck]
-        for place, (blow, at) in enumerate(struck):
+        for place, (injection, at) in enumerate(struck):
             before = begins[place + 1] if place + 1 < len(begins) else until
-            verdict.struck.append(Struck(blow, at - self._work_began, watcher.standstill_s(at, before)))
+            verdict.struck.append(Struck(injection, at - self._work_began, watcher.standstill_s(at, before)))
         verdict.undisturbed_s = watcher.standstill_s(self._work_began, begins[0] if begins else until)
         verdict.fell = {worker.name: worker.fell for worker in self.workers.all if worker.fell}
         verdict.facts = {
@@ -141,7 +141,7 @@ class Drill:
 
     def _build(self) -> None:
         self._phase("making topics")
-        self.ground.prepare()
+        self.environment.prepare()
         self._phase("publishing definitions")
         publish_all(self.settings, self._ledger.url)
         self._watcher = Watcher(self.settings, self.plan.seed)
@@ -169,27 +169,27 @@ class Drill:
             opened |= {json.loads(line)["partition"] for line in lines if '"event": "partition_open"' in line}
         return len(opened) == PARTITIONS and self.workers.complete
 
-    def _work(self) -> tuple[list[tuple[Blow, float]], float]:
+    def _work(self) -> tuple[list[tuple[Injection, float]], float]:
         """What was struck and when, and when the work ended (monotonic seconds)."""
         self._phase("working")
         self._work_began = time.monotonic()
         self._sender.start()
-        struck: list[tuple[Blow, float]] = []
-        for place, blow in enumerate(self.plan.blows):
+        struck: list[tuple[Injection, float]] = []
+        for place, injection in enumerate(self.plan.injections):
             over = time.monotonic() - self._work_began > self.plan.seconds
-            if over and any(earlier.fault == blow.fault for earlier, _ in struck):
+            if over and any(earlier.fault == injection.fault for earlier, _ in struck):
                 break  # a slow machine: what comes now is more of the same
-            self._pass(self._work_began + blow.at_s - time.monotonic())
-            struck.append((blow, time.monotonic()))
-            self._board.broken = f"{blow.fault} {blow.target}"
-            self._say(f"{FAULTS[blow.fault].what}: {blow.target}, {blow.for_s:.1f} s")
-            for wait_s in FAULTS[blow.fault].play(self, blow, random.Random(f"{self.plan.seed}/{place}")):
+            self._pass(self._work_began + injection.at_s - time.monotonic())
+            struck.append((injection, time.monotonic()))
+            self._board.broken = f"{injection.fault} {injection.target}"
+            self._say(f"{FAULTS[injection.fault].what}: {injection.target}, {injection.for_s:.1f} s")
+            for wait_s in FAULTS[injection.fault].play(self, injection, random.Random(f"{self.plan.seed}/{place}")):
                 self._pass(wait_s)
-            self._recover(blow)
+            self._recover(injection)
         self._pass(self._work_began + self.plan.seconds - time.monotonic())
         return struck, time.monotonic()
 
-    def _recover(self, blow: Blow) -> None:
+    def _recover(self, injection: Injection) -> None:
         """Until something has moved in every partition, and who was away is back."""
         healed = time.monotonic()
         while time.monotonic() - healed < _RECOVERED_S:
@@ -198,7 +198,7 @@ class Drill:
                 break
             self._pass(0.1)
         self._board.broken = ""
-        self._say(f"{blow.fault} is over; all is well after {time.monotonic() - healed:.1f} s")
+        self._say(f"{injection.fault} is over; all is well after {time.monotonic() - healed:.1f} s")
         self._pass(RECOVERY_S)
 
     def _rest(self) -> None:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from streamflow.drill.workers import Worker, Workers
 from streamflow.errors import OperationError, Rejected
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 
 FIRST_S = 2.0  # of work before anything is broken
 RECOVERY_S = 1.5  # of work after each fault
@@ -32,7 +32,7 @@ class Site(Protocol):
 
 
 @dataclass(frozen=True)
-class Blow:
+class Injection:
     """One entry of a schedule: what is broken, whom it hits, when (seconds after the work began), and for how long."""
 
     fault: str
@@ -52,7 +52,7 @@ class Fault:
     what: str
     targets: tuple[str, ...]
     span_s: tuple[float, float]
-    play: Callable[[Site, Blow, random.Random], Waits]
+    play: Callable[[Site, Injection, random.Random], Waits]
     past_session: bool = False
     extra_s: float = 0.0
     bound: str = "the start of a process"
@@ -63,52 +63,52 @@ class Fault:
         return self.span_s[1] + (session_s if self.past_session else 0.0) + self.extra_s + RECOVERY_S
 
 
-def _kill(site: Site, blow: Blow, chosen: random.Random) -> Waits:
-    worker = chosen.choice(site.workers.of(blow.target))
+def _kill(site: Site, injection: Injection, chosen: random.Random) -> Waits:
+    worker = chosen.choice(site.workers.of(injection.target))
     worker.kill()
-    yield blow.for_s
+    yield injection.for_s
     worker.start()
 
 
-def _stop(site: Site, blow: Blow, chosen: random.Random) -> Waits:
-    worker = chosen.choice(site.workers.of(blow.target))
+def _stop(site: Site, injection: Injection, chosen: random.Random) -> Waits:
+    worker = chosen.choice(site.workers.of(injection.target))
     worker.pause()
-    yield blow.for_s
+    yield injection.for_s
     worker.resume()
 
 
-def _state(site: Site, blow: Blow, chosen: random.Random) -> Waits:
-    worker = chosen.choice(site.workers.of(blow.target))
+def _state(site: Site, injection: Injection, chosen: random.Random) -> Waits:
+    worker = chosen.choice(site.workers.of(injection.target))
     worker.kill()
     worker.lose_state()
-    yield blow.for_s
+    yield injection.for_s
     worker.start()
 
 
-def _takeover(site: Site, blow: Blow, chosen: random.Random) -> Waits:
-    chosen.choice(site.workers.of(blow.target)).kill()
+def _takeover(site: Site, injection: Injection, chosen: random.Random) -> Waits:
+    chosen.choice(site.workers.of(injection.target)).kill()
     site.engine()
-    yield blow.for_s
+    yield injection.for_s
 
 
-def _rebalance(site: Site, blow: Blow, chosen: random.Random) -> Waits:
+def _rebalance(site: Site, injection: Injection, chosen: random.Random) -> Waits:
     one, other = site.engine(static=False), site.engine(static=False)
     for _ in range(_JOIN_S * 10):
         if site.workers.complete:
             break
         yield 0.1
-    yield blow.for_s
+    yield injection.for_s
     other.kill()
     for _ in site.workers.leave([one]):
         yield 0.1
 
 
-def _broker_kill(site: Site, blow: Blow, chosen: random.Random) -> Waits:
+def _broker_kill(site: Site, injection: Injection, chosen: random.Random) -> Waits:
     broker = site.broker
     assert broker is not None
     at = broker.bootstrap_servers
     broker.kill()
-    yield blow.for_s
+    yield injection.for_s
     with ThreadPoolExecutor(1) as pool:
         starting = pool.submit(broker.start)
         while not starting.done():
@@ -121,10 +121,10 @@ def _broker_kill(site: Site, blow: Blow, chosen: random.Random) -> Waits:
         )
 
 
-def _broker_pause(site: Site, blow: Blow, chosen: random.Random) -> Waits:
+def _broker_pause(site: Site, injection: Injection, chosen: random.Random) -> Waits:
     assert site.broker is not None
     site.broker.pause()
-    yield blow.for_s
+    yield injection.for_s
     site.broker.resume()
 
 
@@ -204,7 +204,7 @@ def needed_s(faults: Iterable[str], session_s: float) -> float:
     return FIRST_S + sum(FAULTS[name].longest_s(session_s) for name in faults)
 
 
-def schedule(seed: int, faults: Sequence[str], seconds: float, session_s: float) -> list[Blow]:
+def schedule(seed: int, faults: Sequence[str], seconds: float, session_s: float) -> list[Injection]:
     """What is broken when: each fault once, in an order from the seed, then whatever still fits.
 
     Raises Rejected if `seconds` are too few."""
@@ -217,11 +217,11 @@ def schedule(seed: int, faults: Sequence[str], seconds: float, session_s: float)
     chosen = random.Random(f"schedule/{seed}")
     order = list(faults)
     chosen.shuffle(order)
-    at_s, blows = FIRST_S, []
+    at_s, injections = FIRST_S, []
     while order:
         fault = FAULTS[name := order.pop(0)]
         for_s = chosen.uniform(*fault.span_s) + (session_s if fault.past_session else 0.0)
-        blows.append(Blow(name, chosen.choice(fault.targets), round(at_s, 2), round(for_s, 2)))
+        injections.append(Injection(name, chosen.choice(fault.targets), round(at_s, 2), round(for_s, 2)))
         at_s += for_s + fault.extra_s + RECOVERY_S
         if not order:
             order = [
@@ -229,4 +229,4 @@ def schedule(seed: int, faults: Sequence[str], seconds: float, session_s: float)
                 for name in chosen.sample(list(faults), len(faults))
                 if at_s + FAULTS[name].longest_s(session_s) <= seconds
             ][:1]
-    return blows
+    return injections

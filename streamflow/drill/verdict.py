@@ -6,27 +6,27 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from streamflow.drill.faults import FAULTS, Blow
-from streamflow.drill.ground import Removed
+from streamflow.drill.environment import Removed
+from streamflow.drill.faults import FAULTS, Injection
 from streamflow_check.promises import Report
 
 
 @dataclass(frozen=True)
 class Struck:
-    """A blow that was struck: when really (seconds after the work began), and the longest time without a transition in
-    any one partition."""
+    """A fault that was injected: when (seconds after the work began), and the longest time without a transition in any
+    one partition."""
 
-    blow: Blow
+    injection: Injection
     at_s: float
     standstill_s: float
 
     @property
     def bound(self) -> str:
-        return FAULTS[self.blow.fault].bound
+        return FAULTS[self.injection.fault].bound
 
     def facts(self) -> dict[str, Any]:
         return {
-            **asdict(self.blow),
+            **asdict(self.injection),
             "began_s": round(self.at_s, 2),
             "standstill_s": round(self.standstill_s, 2),
             "bound": self.bound,
@@ -89,10 +89,10 @@ def _standstills(verdict: Verdict) -> Sequence[str]:
     rows = [("FAULT", "WHOM", "AT s", "FOR s", "STANDSTILL s", "NOT LESS THAN")]
     rows += [
         (
-            one.blow.fault,
-            one.blow.target,
+            one.injection.fault,
+            one.injection.target,
             f"{one.at_s:.1f}",
-            f"{one.blow.for_s:.1f}",
+            f"{one.injection.for_s:.1f}",
             f"{one.standstill_s:.1f}",
             one.bound,
         )

@@ -35,7 +35,7 @@ from streamflow.engine.transitions import (
     WaitStarted,
     WaitTimedOut,
 )
-from streamflow.ids import run_id, start_place
+from streamflow.ids import command_place, run_id
 
 _UNREAD: Any = object()  # stands for no record; None is a deleted one
 _ENDS_WAITS = frozenset({WaitStarted, WaitTimedOut, StepsSkipped, RunStopping})  # after which kept events may leave
@@ -122,7 +122,7 @@ class DecisionBuilder(Struct, kw_only=True):
 
     def run_id(self, definition: str, key: str, sent_at: tuple[int, int] | None = None) -> str:
         """The id of the run that this command starts, or the one at that partition and offset of `commands`."""
-        place = start_place(self.partition.topic_id, *(sent_at or self.sent_at))
+        place = command_place(self.partition.topic_id, *(sent_at or self.sent_at))
         return run_id(self.limits.environment, definition, key, place)
 
     def get(self, key: str) -> Any:

@@ -16,6 +16,7 @@ from streamflow.engine import commands as c
 from streamflow.engine.approvals import decide_approval
 from streamflow.engine.builder import DecisionBuilder, Limits
 from streamflow.engine.contents import repin
+from streamflow.engine.deduplication import mark
 from streamflow.engine.effects import DeadLetter, Effect, RecordRejection
 from streamflow.engine.erasure import erase_key, request_of
 from streamflow.engine.generations import (
@@ -29,7 +30,7 @@ from streamflow.engine.generations import (
 from streamflow.engine.mailbox import memory
 from streamflow.engine.mailbox.delivery import continue_delivery, deliver, end_keeping, settle
 from streamflow.engine.mailbox.records import tally_key
-from streamflow.engine.marks import mark, refuse_long_labels
+from streamflow.engine.name_limits import refuse_long_labels
 from streamflow.engine.operator_commands import cancel_run, continue_run, fail_run, retry_step, skip_step
 from streamflow.engine.outcome import Contents, Decision, Outcome, Refused, Verdict
 from streamflow.engine.record_keys import run_key

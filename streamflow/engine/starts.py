@@ -11,7 +11,7 @@ from streamflow.engine.generations import require_mailbox_here
 from streamflow.engine.mailbox import memory
 from streamflow.engine.mailbox.identity import REQUEST, identity
 from streamflow.engine.mailbox.records import OpenRun, Remembered
-from streamflow.engine.marks import refuse_long_names
+from streamflow.engine.name_limits import refuse_long_names
 from streamflow.engine.outcome import Contents, Refused, Verdict
 from streamflow.engine.record_keys import content_key
 from streamflow.engine.state import PartitionState

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from streamflow.ids import command_place
+
 CORRELATION_CHARS = 200  # of a correlation id
 STATE_CHARS = 512  # of a tracestate: what the specification has every program pass on at least
 _SAMPLED = 1  # of the flags
@@ -98,11 +100,6 @@ class RunTraces:
         self.by_run[run] = known._replace(links=(*known.links, other))
 
 
-def command_place(topic_id: str, partition: int, offset: int) -> str:
-    """The place of a command, unique in all the world."""
-    return f"{topic_id}/{partition}/{offset}"
-
-
 def span_id(trace_id: str, place: str) -> str:
     """The id of the span at `place` in a trace, 16 hex digits, not all of them 0."""
     found = blake2b(f"{trace_id}/{place}".encode(), digest_size=8).hexdigest()
@@ -155,6 +152,3 @@ class Sampling(Struct, frozen=True):
             return None
         parent = begun_trace(place)
         return Trace(parent, recorded=True) if int(parent[3:11], 16) < self.ratio * 2**32 else None
-
-
-NO_SAMPLING = Sampling(0.0)

@@ -13,12 +13,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, model_validator
 
-import streamflow
 from streamflow.authoring.draft import Draft
 from streamflow.authoring.operations import read_operations
 from streamflow.authoring.operations.operation import Refused
@@ -26,6 +24,7 @@ from streamflow.definition.catalog import Catalog
 from streamflow.definition.model import Part
 from streamflow.definition.syntax import parse_as, parse_catalog
 from streamflow.errors import DefinitionError, EngineFault
+from streamflow.examples_folder import examples_folder
 from streamflow.simulation.scenarios import Answer as OperationAnswer
 from streamflow.simulation.scenarios import Scenario
 
@@ -221,14 +220,7 @@ def _catalog(file: CaseFile) -> Catalog:
     if file.catalog is not None:
         return Catalog.model_validate(file.catalog)
     assert file.example is not None  # validated
-    return parse_catalog((_examples() / file.example / "catalog.yaml").read_text(encoding="utf-8"))
-
-
-def _examples() -> Path:
-    """Where the examples are: inside the installed package, or `definitions` of a checkout."""
-    package = Path(streamflow.__file__).parent
-    installed = package / "examples"
-    return installed if installed.is_dir() else package.parent / "definitions"
+    return parse_catalog((examples_folder() / file.example / "catalog.yaml").read_text(encoding="utf-8"))
 
 
 def _invalid(place: str, message: str) -> EngineFault:

@@ -29,6 +29,7 @@ class OpenWork:
         self._clock = clock
         self._next_s = 0.0
         self._told: dict[str, set[Labels]] = {"run": set(), "step": set()}
+        self._gone: dict[str, set[Labels]] = {"run": set(), "step": set()}
 
     def step(self, database: Database) -> None:
         """Look, if it is time. Raises OperationError."""
@@ -59,8 +60,11 @@ class OpenWork:
             self._metrics.gauge("oldest_open_step_age_seconds", _age(count, since_ms, now), **dict(labels))
 
     def _with_gone(self, kind: str, found: dict[Labels, tuple[int, int]]) -> list[tuple[Labels, tuple[int, int]]]:
-        """What was found, and nothing of what was found before and is not there now."""
-        gone = self._told[kind] - found.keys()
+        """What was found, and nothing of what was found before and is not there now; at the next look that is dropped,
+        so that it makes room."""
+        for labels in self._gone[kind] - found.keys():
+            self._metrics.forget(**dict(labels))
+        gone = self._gone[kind] = self._told[kind] - found.keys()
         self._told[kind] = set(found)
         return [*found.items(), *((labels, (0, 0)) for labels in sorted(gone))]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamflow.errors import OperationError
 from streamflow.history.database import Dialect, Values, unavailable
-from streamflow.operations.stores import client_module
+from streamflow.operations.connections import client_module
 from streamflow.secrets import resolve_secret
 from streamflow.settings import History
 

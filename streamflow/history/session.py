@@ -139,6 +139,7 @@ class Session:
             self._assign(places)
 
     def _assigned(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        self._metrics.count("rebalances")
         self._assign(places)
 
     def _revoked(self, consumer: Consumer, places: list[TopicPartition]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from streamflow.definition.json_pointer import pointer
 from streamflow.definition.syntax import nearest
-from streamflow.importing.boundary import INPUTS, OUTPUTS
+from streamflow.importing.inputs_outputs import INPUTS, OUTPUTS
 from streamflow.importing.names import definition_name
 from streamflow.importing.report import Report
 

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urldefrag, urljoin
+from urllib.parse import unquote, urldefrag
 
-from streamflow.definition.schema_document import OLD_DRAFTS, rewritten, schemas_in
+from streamflow.definition.schema_document import OLD_DRAFTS, joined, rewritten, schemas_in
 
 _TOLD_TO_PEOPLE = frozenset({"title", "description", "examples", "example", "$comment", "externalDocs"})
 _ANCHORED = frozenset({"$anchor", "$dynamicAnchor", "$dynamicRef", "$recursiveRef", "$recursiveAnchor"})
@@ -137,7 +137,7 @@ class SchemaFiles:
 
     def _target(self, file: File, reference: str) -> tuple[File, str]:
         """The file that `reference` in `file` names, and the fragment within it: empty, or a JSON pointer."""
-        address, fragment = urldefrag(_joined(file.id, reference))
+        address, fragment = urldefrag(joined(file.id, reference))
         if reference.startswith("#") or address in ("", file.id):
             target: File | None = file
         else:
@@ -177,15 +177,6 @@ def _plain(file: File, part: Mapping[str, Any]) -> dict[str, Any]:
 
 def _without_about(file: File, schema: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in schema.items() if not (file.of_protobuf and name in _ABOUT)}
-
-
-def _joined(base: str, reference: str) -> str:
-    if reference.startswith("#"):
-        return base + reference
-    try:
-        return urljoin(base, reference)
-    except ValueError:
-        return reference
 
 
 def _has_id(part: Mapping[str, Any]) -> bool:

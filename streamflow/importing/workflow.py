@@ -17,8 +17,8 @@ from streamflow.definition.json_pointer import pointer
 from streamflow.definition.model import Definition
 from streamflow.definition.syntax import nearest, parse_definition
 from streamflow.errors import DefinitionError
-from streamflow.importing.boundary import inputs_of, outputs_of
 from streamflow.importing.heading import head_of
+from streamflow.importing.inputs_outputs import inputs_of, outputs_of
 from streamflow.importing.names import step_id
 from streamflow.importing.report import Imported, Report
 from streamflow.importing.steps import NEEDS, Plugin, StepImport

@@ -1,6 +1,6 @@
-"""Telling a cancellation that somebody asked for from one that leaked: while a broker is away, aiokafka's own tasks are
-cancelled and raise CancelledError at their callers. Taken for ours, it would end a task of the runtime
-without a word."""
+"""Distinguishes the cancellation of our own tasks from a CancelledError that aiokafka raises: while a broker is away,
+it cancels its own tasks, and their callers get the error. Taken for ours, it would silently end a task of the
+runtime."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 AGAIN_S = 0.2
 
 
-def is_asked_for(error: BaseException) -> bool:
+def is_own_cancellation(error: BaseException) -> bool:
     """Whether `error`, just caught, is the cancellation of the current task."""
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0

@@ -18,7 +18,7 @@ from aiokafka.errors import ProducerClosed
 from confluent_kafka import KafkaError
 
 from streamflow.errors import OperationError
-from streamflow.kafka import batches, sockets
+from streamflow.kafka import aiokafka_patches, batches
 from streamflow.kafka.oauth import TokenProvider, token_source
 from streamflow.kafka.refusals import client_refusal
 from streamflow.kafka.tls import client_key, tls_context
@@ -132,7 +132,7 @@ def aiokafka_config(settings: Settings, role: str) -> dict[str, Any]:
     """The connection arguments of every aiokafka consumer, producer and admin client of ours.
 
     Producers add `max_request_size=max_batch_bytes(settings)`; aiokafka's default partitioner is Kafka's."""
-    sockets.install(settings.kafka)
+    aiokafka_patches.install(settings.kafka)
     batches.install(max(settings.limits.batch_bytes, max_batch_bytes(settings)))
     kafka = settings.kafka
     config: dict[str, Any] = {

@@ -39,7 +39,7 @@ from streamflow.approvals.approval import Approval, Refusal
 from streamflow.approvals.required import required_trust
 from streamflow.definition.catalog import Binding
 from streamflow.errors import OperationError
-from streamflow.kafka.cancellation import is_asked_for
+from streamflow.kafka.cancellation import is_own_cancellation
 from streamflow.kafka.connection import aiokafka_config, stop_consumer
 from streamflow.kafka.refusals import code_of
 from streamflow.kafka.snapshot import NameRecord, Served, Skip, Snapshot, VersionRecord
@@ -250,7 +250,7 @@ class DefinitionsLog:
                 _log.exception("definitions_log_replaced", topic=self._partition.topic, position=self.position)
                 self._snapshot = Snapshot(trust=self._trust)
             except (KafkaError, OSError, asyncio.CancelledError) as error:
-                if is_asked_for(error):
+                if is_own_cancellation(error):
                     raise
                 _log.warning("definitions_log_unreachable", code=code_of(error), error=repr(error), next_try_s=backoff)
             backoff = _FIRST_BACKOFF_S if self.position != before else min(backoff * 2, _LONGEST_BACKOFF_S)

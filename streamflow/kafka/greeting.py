@@ -16,9 +16,9 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from streamflow.errors import OperationError
+from streamflow.kafka.aiokafka_patches import Connection
 from streamflow.kafka.connection import aiokafka_config
 from streamflow.kafka.refusals import refusal, sasl_expected, tls_expected, tls_not_spoken
-from streamflow.kafka.sockets import Connection
 from streamflow.settings import Kafka, Settings
 
 _ANSWER_S = 10.0

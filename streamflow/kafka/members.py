@@ -1,8 +1,8 @@
 """The members of consumer groups: who is there now, as the broker has it.
 
-A worker of the engine, of ingress or of history announces nothing: its client id says what people want to know of it,
-so what is said ends with the membership. It is the client's name, revisions of the engine, and facts, separated by
-semicolons: `streamflow-main-engine;r2;host=worker-1;pid=17;since=1764400000000;version=0.1.0`.
+A worker of the engine, of ingress, of history or of the mirror announces nothing: its client id says what people want
+to know of it, so what is said ends with the membership. It is the client's name, revisions of the engine, and facts,
+separated by semicolons: `streamflow-main-engine;r2;host=worker-1;pid=17;since=1764400000000;version=0.1.0`.
 """
 
 from __future__ import annotations

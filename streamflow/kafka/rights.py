@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from streamflow.kafka.groups import engine_group, history_group, ingress_group, mirror_group, reader_group
-from streamflow.kafka.serving import group_of
 from streamflow.kafka.topics import (
     ACCESS,
     AUDIT,
@@ -30,6 +29,7 @@ from streamflow.kafka.topics import (
     topic_name,
     topics,
 )
+from streamflow.kafka.worker_registry import group_of
 from streamflow.settings import Settings
 
 

@@ -10,7 +10,7 @@ from confluent_kafka import OFFSET_END
 from streamflow.errors import OperationError
 from streamflow.kafka.topics import RUNS, topic_name
 from streamflow.load.tally import Tally
-from streamflow.ops.reading import Reading
+from streamflow.ops.topic_reader import Reading
 from streamflow.settings import Settings
 from streamflow.simulation.volume import ENDED
 from streamflow.wire.codec import DecodeError

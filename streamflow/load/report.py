@@ -9,7 +9,8 @@ from typing import Any
 from streamflow.load.generator import Generator
 from streamflow.load.plan import Plan
 from streamflow.load.tally import LATENCIES, Latency, Percentiles, Tally, percentiles
-from streamflow.ops.lag import PartitionLag, totals
+from streamflow.ops.lag import PartitionLag
+from streamflow.ops.lag_rows import totals
 
 _BEHIND = 0.98  # of the rate that was asked for, below which this generator did not keep up
 _LATE_MS = 100.0  # the same for the 99th percentile of its lateness
@@ -36,7 +37,7 @@ class Report:
     parked: int
     expected: Mapping[str, int]  # runs by status, as the simulator ended them
     latencies: Mapping[Latency, Percentiles | None]
-    lag: tuple[tuple[str, str, int, float], ...] | None  # role, topic, records, seconds; None: it was not measured
+    lag: tuple[tuple[str, str, int, float | None], ...] | None  # role, topic, records, seconds; None: not measured
     unreadable: int  # records of `runs` that could not be read
 
     @property

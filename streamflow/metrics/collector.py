@@ -21,7 +21,7 @@ from streamflow.core.flow import BY_ATTEMPT, BY_CLASS, Moved, moved
 from streamflow.engine.outcome import Decision
 from streamflow.engine.transitions import Transition
 from streamflow.metrics import registry
-from streamflow.metrics.registry import BOUNDS, OTHER, SERIES, Kind, Process, declared
+from streamflow.metrics.registry import OTHER, Kind, Process, bounds_of, declared, series_of
 
 _VALUE_CHARS = 200  # of a label's value; names are shorter
 _FLOWS = 20_000  # combinations of definition, step and fact of which the series are remembered
@@ -44,12 +44,13 @@ Cells = tuple[list[float], ...]
 
 class ProcessMetrics(Collector):
     """The metrics that `process` exports. Thread-safe, but for `decided`. It never raises: what is not declared is
-    counted, and left out."""
+    counted, and left out. So is a gauge beyond a bound: as `other` it would hide one behind another. Counters and
+    distributions beyond a bound are added up as `other`."""
 
-    def __init__(self, process: Process, *, bounds: Mapping[str, int] = BOUNDS, series: int = SERIES) -> None:
+    def __init__(self, process: Process, *, bounds: Mapping[str, int] | None = None, series: int | None = None) -> None:
         self._declared = declared(process)
-        self._bounds = bounds
-        self._most = series
+        self._bounds = bounds_of(process) if bounds is None else bounds
+        self._most = series_of(process) if series is None else series
         self._lock = threading.RLock()  # `together` holds it over several measurements
         self._values: dict[str, dict[tuple[str, ...], list[float]]] = {}
         self._distributions: dict[str, dict[tuple[str, ...], _Distribution]] = {}
@@ -66,12 +67,13 @@ class ProcessMetrics(Collector):
         self._decisions: tuple[_Distribution, tuple[float, ...]] | None = None
         self._flows: dict[tuple[str, str | None, type], Cells] = {}
         self._counted: dict[tuple[str, str | None, str], Cells] = {}
-        self._known: dict[str, set[str]] = {}  # values by label
+        self._stale = 0  # forgotten cells in `_found`
+        self._uses: dict[str, dict[str, int]] = {}  # by label and value: how many series have it
         self._samples: list[Sample] = []
 
     # -- what is reported
 
-    def count(self, name: str, value: int = 1, **labels: str) -> None:
+    def count(self, name: str, value: float = 1, **labels: str) -> None:
         """See `Metrics`."""
         with self._lock:
             cell = self._found.get((name, *labels.items())) or self._cell(name, labels, Kind.COUNTER)
@@ -105,17 +107,19 @@ class ProcessMetrics(Collector):
             for cell in self._flow_cells(one) if cells is None else cells:
                 cell[0] += 1
 
-    def forget(self, **labels: str) -> None:
+    def forget(self, name: str | None = None, /, **labels: str) -> None:
         """See `Metrics`."""
-        wanted = labels.items()
+        wanted = {label: _clean(value) for label, value in labels.items()}
         with self._lock:
-            for name, series in self._values.items():
-                metric = self._declared[name]
-                if metric.kind is Kind.GAUGE and labels.keys() <= set(metric.labels):
-                    for values in list(series):
-                        if wanted <= dict(zip(metric.labels, values, strict=True)).items():
-                            del series[values]
-            self._found = {place: cell for place, cell in self._found.items() if not wanted <= set(place[1:])}
+            for metric in self._declared.values():
+                if metric.kind is not Kind.GAUGE or name not in (None, metric.name):
+                    continue
+                if wanted.keys() <= set(metric.labels):
+                    for place in self._places(metric, wanted):
+                        self._drop(metric, place)
+            if self._stale > self._most:
+                self._found = {place: cell for place, cell in self._found.items() if cell}
+                self._stale = 0
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -204,10 +208,13 @@ class ProcessMetrics(Collector):
         if metric is None or metric.kind is not kind or labels.keys() != set(metric.labels):
             return self._undeclared()
         series = self._values[name]
-        place, bounded = self._place(metric.labels, labels, series)
+        place, bounded = self._place(metric, labels, series)
+        if bounded and kind is Kind.GAUGE:
+            return [0.0]  # which nobody reads
         cell = series.get(place)
         if cell is None:
             cell = series[place] = [0.0]
+            self._used(metric, place)
         if not bounded:
             self._found[(name, *labels.items())] = cell
         return cell
@@ -218,10 +225,11 @@ class ProcessMetrics(Collector):
             self._undeclared()[0] += 1
             return _Distribution(0), ()
         series = self._distributions[name]
-        place, bounded = self._place(metric.labels, labels, series)
+        place, bounded = self._place(metric, labels, series)
         found = series.get(place)
         if found is None:
             found = series[place] = _Distribution(len(metric.buckets))
+            self._used(metric, place)
         if not bounded:
             self._found_distributions[(name, *labels.items())] = found, metric.buckets
         return found, metric.buckets
@@ -232,9 +240,10 @@ class ProcessMetrics(Collector):
         return [0.0]
 
     def _place(
-        self, names: tuple[str, ...], labels: Mapping[str, str], series: Mapping[tuple[str, ...], object]
+        self, metric: registry.Metric, labels: Mapping[str, str], series: Mapping[tuple[str, ...], object]
     ) -> tuple[tuple[str, ...], bool]:
-        """The values of a series in the order of its labels, and whether one of them is beyond its bound."""
+        """The values of a series in the order of its labels, and whether it is beyond a bound."""
+        names = metric.labels
         place = tuple(self._admitted(name, _clean(labels[name])) for name in names)
         bounded = any(value == OTHER != labels[name] for name, value in zip(names, place, strict=True))
         if place in series or len(series) < self._most:
@@ -246,14 +255,38 @@ class ProcessMetrics(Collector):
         return few, True
 
     def _admitted(self, label: str, value: str) -> str:
-        known = self._known.setdefault(label, set())
-        if value in known:
-            return value
-        if len(known) < self._bounds.get(label, 0):
-            known.add(value)
+        known = self._uses.setdefault(label, {})
+        if value == OTHER or value in known or len(known) < self._bounds.get(label, 0):
             return value
         self._other(label)
         return OTHER
+
+    def _used(self, metric: registry.Metric, place: tuple[str, ...]) -> None:
+        """A series has come: its values are among those that are exported."""
+        for label, value in zip(metric.labels, place, strict=True):
+            if value != OTHER:  # which there is always room for
+                uses = self._uses.setdefault(label, {})
+                uses[value] = uses.get(value, 0) + 1
+
+    def _places(self, metric: registry.Metric, labels: Mapping[str, str]) -> list[tuple[str, ...]]:
+        """The series of a metric that have these labels."""
+        series = self._values[metric.name]
+        if len(labels) == len(metric.labels):  # one, without a search: many are forgotten one by one
+            place = tuple(labels[label] for label in metric.labels)
+            return [place] if place in series else []
+        wanted = labels.items()
+        return [place for place in series if wanted <= dict(zip(metric.labels, place, strict=True)).items()]
+
+    def _drop(self, metric: registry.Metric, place: tuple[str, ...]) -> None:
+        """A gauge has gone: values that no other series has make room for others."""
+        self._values[metric.name].pop(place).clear()  # an empty cell is looked up again when it is set
+        self._stale += 1
+        for label, value in zip(metric.labels, place, strict=True):
+            if value != OTHER:
+                uses = self._uses[label]
+                uses[value] -= 1
+                if not uses[value]:
+                    del uses[value]
 
     def _other(self, label: str) -> None:
         self._values["metrics_other"].setdefault((label,), [0.0])[0] += 1

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import sys
 
-from streamflow.metrics.registry import ALL, BOUNDS, METRICS, PREFIX, SERIES, Kind, Metric
+from streamflow.metrics.registry import (
+    ALL,
+    BOUNDS,
+    EXPORTER_BOUNDS,
+    EXPORTER_SERIES,
+    METRICS,
+    PREFIX,
+    SERIES,
+    Kind,
+    Metric,
+)
 
 _HEAD = """# Metrics
 
@@ -27,18 +37,23 @@ _BOUNDS = f"""
 ## Bounds
 
 The number of series has a bound, whatever definitions, events and topics there are. A process exports so many values of
-a label; what comes later is counted under the value `other`, and `{PREFIX}metrics_other_total` counts how often. A
-metric has at most {SERIES} series, and a few with `other`.
+a label, and at most {SERIES:,} series of a metric; the exporter, which has every partition that anybody reads, at most
+{EXPORTER_SERIES:,}. What comes later is counted by `{PREFIX}metrics_other_total`, under the label or `series`:
 
-| label | values |
-|---|---|
+- counters and histograms are added up under the value `other`, in a few series more, so sums stay exact;
+- gauges are left out: one value of many would hide the others. Sums and maxima over such a gauge then lack something.
+
+A gauge that goes, as those of a partition that another worker has now, makes room for another.
+
+| label | values | of the exporter |
+|---|---|---|
 """
 
 
 def markdown() -> str:
     """The whole page."""
     rows = "".join(_row(metric) for metric in METRICS)
-    bounds = "".join(f"| `{label}` | {bound} |\n" for label, bound in sorted(BOUNDS.items()))
+    bounds = "".join(f"| `{label}` | {bound} | {EXPORTER_BOUNDS[label]} |\n" for label, bound in sorted(BOUNDS.items()))
     columns = "| name | type | unit | labels | processes | what |\n|---|---|---|---|---|---|\n"
     return f"{_HEAD}## All metrics\n\n{columns}{rows}{_BOUNDS}{bounds}"
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 PREFIX = "streamflow_"
 OTHER = "other"
-"""The value of a label beyond its bound."""
+"""The value of a label beyond its bound, of a counter or a distribution."""
 
 
 class Kind(StrEnum):
@@ -48,6 +48,7 @@ BOUNDS: Mapping[str, int] = {
     "api_key": 200,
     "certificate": 10,
     "code": 100,
+    "currency": 10,
     "definition": 200,
     "event": 200,
     "group": 100,
@@ -55,6 +56,7 @@ BOUNDS: Mapping[str, int] = {
     "lane": 50,
     "label": 50,
     "method": 10,
+    "model": 100,
     "operation": 200,
     "outcome": 50,
     "partition": 1000,
@@ -67,10 +69,25 @@ BOUNDS: Mapping[str, int] = {
     "step": 500,
     "topic": 200,
 }
-"""How many values of a label a process exports; what comes later is counted as `other`."""
+"""How many values of a label a process exports; what comes later is counted as `other`, and gauges are left out."""
 
 SERIES = 2000
-"""How many series one metric may have; beyond it the labels of which there may be many are `other`."""
+"""How many series one metric may have; beyond it the labels of which there may be many are `other`, and gauges are left
+out."""
+
+EXPORTER_BOUNDS: Mapping[str, int] = {**BOUNDS, "group": 1000, "partition": 10_000, "topic": 2000}
+EXPORTER_SERIES = 50_000
+"""The same of the exporter, which has gauges of every partition that anybody reads."""
+
+
+def bounds_of(process: Process) -> Mapping[str, int]:
+    """How many values of each label `process` exports."""
+    return EXPORTER_BOUNDS if process is Process.EXPORTER else BOUNDS
+
+
+def series_of(process: Process) -> int:
+    """How many series of one metric `process` exports."""
+    return EXPORTER_SERIES if process is Process.EXPORTER else SERIES
 
 
 class Metric(Struct, frozen=True, kw_only=True):
@@ -127,11 +144,13 @@ def _histogram(name: str, help_: str, buckets: tuple[float, ...], *processes: Pr
 
 def _unit(name: str) -> str:
     last = name.rpartition("_")[2]
-    return last if last in ("seconds", "bytes") else ""
+    return last if last in ("seconds", "bytes", "ratio") else ""
 
 
 _E, _I, _T, _H = Process.ENGINE, Process.INGRESS, Process.TASKS, Process.HISTORY
 _M, _S, _X = Process.MIRROR, Process.SIDECAR, Process.EXPORTER
+
+WORKERS = (_E, _I, _T, _H, _M)
 
 METRICS: tuple[Metric, ...] = (
     # -- runs and steps
@@ -160,8 +179,13 @@ METRICS: tuple[Metric, ...] = (
     _counter("set_aside", "Commands that could not be decided and became dead letters.", _E, labels="reason"),
     _histogram("timer_lateness_seconds", "Time between when a timer was due and its command.", LATENCY_S, _E),
     _gauge("applied_offset", "Offset in commands of the last decided command.", _E, labels="partition"),
+    _gauge(
+        "hot_key_ratio",
+        "Share, at least, of the most frequent key in the commands of the last whole minute; 0 if under 100 came.",
+        _E,
+        labels="partition",
+    ),
     _gauge("partitions", "Partitions of this worker: open, opening or stopped.", _E, labels="state"),
-    _counter("rebalances", "Assignments that the group has given to this worker.", _E),
     _counter("partition_failures", "Partitions that failed and were opened again or stopped.", _E),
     # -- mailboxes
     _counter(
@@ -263,6 +287,25 @@ METRICS: tuple[Metric, ...] = (
         _S,
         labels="reason",
     ),
+    # -- language models, as far as this process has asked them
+    _counter(
+        "model_tokens",
+        "Tokens of answers: input, cached_input, cache_write, output; estimated if the provider reports none.",
+        _S,
+        labels="model kind",
+    ),
+    _counter(
+        "model_answers",
+        "Answers by how they ended: end, tools, length, calls, refused, failed, cancelled, budget_exhausted.",
+        _S,
+        labels="model outcome",
+    ),
+    _counter(
+        "model_cost",
+        "Cost of answers of models with a price, in whole units of the currency, such as dollars.",
+        _S,
+        labels="model currency",
+    ),
     # -- the exporter
     _gauge(
         "consumer_lag_records",
@@ -272,7 +315,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     _gauge(
         "consumer_lag_seconds",
-        "Age of the oldest record that a group has not worked on, 0 when nothing waits.",
+        "Age of the oldest record that a group has not worked on: 0 when nothing waits, absent while it is not known.",
         _X,
         labels="group topic partition",
     ),
@@ -296,6 +339,12 @@ METRICS: tuple[Metric, ...] = (
     _counter("exporter_failures", "Measurements that the broker did not answer.", _X),
     _histogram("exporter_measure_seconds", "Time of one measurement.", LATENCY_S, _X),
     _gauge("exporter_measured_timestamp_seconds", "When the last measurement was complete.", _X),
+    # -- every worker
+    _counter(
+        "rebalances",
+        "Assignments that its groups have given to this worker; a task worker has a group for each lane.",
+        *WORKERS,
+    ),
     # -- every process
     _gauge(
         "certificate_expires_timestamp_seconds",
@@ -312,7 +361,12 @@ METRICS: tuple[Metric, ...] = (
         _S,
         labels="outcome",
     ),
-    _counter("metrics_other", "Values of labels that were counted as other.", *ALL, labels="label"),
+    _counter(
+        "metrics_other",
+        "Measurements beyond a bound, by the label: those of gauges are left out, all others counted as other.",
+        *ALL,
+        labels="label",
+    ),
     _counter("metrics_undeclared", "Measurements under a name or with labels that are not declared.", *ALL),
 )
 

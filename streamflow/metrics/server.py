@@ -1,12 +1,13 @@
 """The page `/metrics` of a process, in a thread of its own: OpenMetrics, or Prometheus's older text for who asks for
-it."""
+it. `/live` says that the process answers, and collects nothing: a probe must not wait for a disk that a sample waits
+for."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import structlog
@@ -15,6 +16,9 @@ from prometheus_client.exposition import ThreadingWSGIServer
 
 from streamflow.errors import OperationError
 from streamflow.metrics.collector import ProcessMetrics
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = structlog.get_logger(__name__)
 
@@ -38,14 +42,14 @@ class _Server(ThreadingWSGIServer):
 
 @contextmanager
 def served(metrics: ProcessMetrics, listen: str) -> Iterator[str]:
-    """Serves `metrics` and figures of the process itself at `listen` (host:port; port 0: any free one). Yields the
-    address of the page. Raises OperationError (`port_taken`)."""
+    """Serves `metrics` and figures of the process itself at `listen` (host:port; port 0: any free one), and `/live`.
+    Yields the address of the page `/metrics`. Raises OperationError (`port_taken`)."""
     host, _, port = listen.rpartition(":")
     page = CollectorRegistry(auto_describe=False)
     page.register(metrics)
     ProcessCollector(registry=page)
     try:
-        server = make_server(host.strip("[]"), int(port), make_wsgi_app(page), _server_of(host), handler_class=_Handler)
+        server = make_server(host.strip("[]"), int(port), _pages(page), _server_of(host), handler_class=_Handler)
     except (OSError, OverflowError) as error:
         raise OperationError(
             "port_taken",
@@ -62,6 +66,18 @@ def served(metrics: ProcessMetrics, listen: str) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join(5)
+
+
+def _pages(page: CollectorRegistry) -> WSGIApplication:
+    metrics: WSGIApplication = make_wsgi_app(page)
+
+    def answer(environment: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        if environment["PATH_INFO"] != "/live":
+            return metrics(environment, start)
+        start("200 OK", [("Content-Type", "text/plain; charset=utf-8")])
+        return [b"live\n"]
+
+    return answer
 
 
 def _server_of(host: str) -> type[WSGIServer]:

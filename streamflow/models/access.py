@@ -8,6 +8,7 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Self
 
+from streamflow.core.metrics import Metrics
 from streamflow.errors import Rejected
 from streamflow.models.capabilities import Capabilities, CapabilityFile, Form, probe
 from streamflow.models.endpoint import Endpoint
@@ -15,8 +16,8 @@ from streamflow.models.language_model import LanguageModel
 from streamflow.models.meter import Account, Budget, Charge, Meter, Price, Scope
 from streamflow.models.metered import MeteredModel
 from streamflow.models.protocol import Limits
+from streamflow.operations.connections import client_module
 from streamflow.operations.egress import Resolve, system_addresses
-from streamflow.operations.stores import client_module
 from streamflow.settings import Settings
 from streamflow.settings.models import LanguageModelSettings
 
@@ -25,10 +26,13 @@ _PROBE_S = 60.0
 
 
 class ModelAccess:
-    """The language models of an installation. Belongs to one event loop; makes clients when they are first needed."""
+    """The language models of an installation. Belongs to one event loop; makes clients when they are first needed.
+    `metrics` counts what metered models take."""
 
-    def __init__(self, settings: Settings, *, resolve: Resolve = system_addresses) -> None:
-        self._settings, self._resolve = settings, resolve
+    def __init__(
+        self, settings: Settings, *, resolve: Resolve = system_addresses, metrics: Metrics | None = None
+    ) -> None:
+        self._settings, self._resolve, self._metrics = settings, resolve, metrics
         self._endpoints: dict[str, Endpoint] = {}
         self._models: dict[str, LanguageModel] = {}
         self._found: dict[str, Capabilities] = {}
@@ -86,7 +90,15 @@ class ModelAccess:
     ) -> MeteredModel:
         """As `model`, paid by `account` from the budgets of `meter`; `charged` is told each charge."""
         name = self.name(wanted)
-        return MeteredModel(self.model(name), meter, account, name=name, price=self.price(name), charged=charged)
+        return MeteredModel(
+            self.model(name),
+            meter,
+            account,
+            name=name,
+            price=self.price(name),
+            charged=charged,
+            metrics=self._metrics,
+        )
 
     async def capabilities(self, wanted: str | None = None, *, again: bool = False) -> Capabilities:
         """What the model is capable of, as the first probe found it; `again` probes once more. Raises as `model`, and

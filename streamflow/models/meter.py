@@ -111,12 +111,12 @@ class Reservation:
 
 
 class Meter:
-    """Counts charges and holds budgets. It keeps nothing on disk: the keeper of conversations gives `restore` the
-    charges of before."""
+    """Counts charges and holds budgets, in `currency`. It keeps nothing on disk: the keeper of conversations gives
+    `restore` the charges of before."""
 
     def __init__(self, budgets: Mapping[Scope, Budget], *, currency: str) -> None:
         self._budgets = dict(budgets)
-        self._currency = currency
+        self.currency = currency
         self._spent: dict[tuple[str, ...], Spent] = defaultdict(Spent)
         self._held: dict[tuple[str, ...], Spent] = defaultdict(Spent)
 
@@ -201,8 +201,8 @@ class Meter:
         if budget.money is not None and price is not None:
             rest = budget.money - spent.money - held.money - price.at_most(input_tokens, 0)
             if rest < price.at_most(0, 1):
-                need = f"{price.at_most(input_tokens, 1):.6f} {self._currency} more"
-                raise self._exhausted(scope, f"{budget.money} {self._currency}", f"{spent.money:.6f}", need)
+                need = f"{price.at_most(input_tokens, 1):.6f} {self.currency} more"
+                raise self._exhausted(scope, f"{budget.money} {self.currency}", f"{spent.money:.6f}", need)
             if price.output > 0:
                 left = min(left, int(rest * _MILLION / price.output))
         return left

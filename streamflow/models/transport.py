@@ -17,9 +17,9 @@ import httpx2
 from yarl import URL
 
 from streamflow.errors import OperationError
-from streamflow.operations.address import Policy, check_address, check_url, named_host, parse_url, refused
 from streamflow.operations.address_table import special
 from streamflow.operations.egress import Resolve, system_addresses
+from streamflow.operations.egress_policy import Policy, check_address, check_url, named_host, parse_url, refused
 
 MOST_BYTES = 32 << 20  # of one answer, before it is understood
 _SENT = frozenset(

@@ -7,18 +7,18 @@ from urllib.parse import urlsplit
 
 from streamflow.errors import OperationError
 from streamflow.operations.bucket import Bucket
-from streamflow.operations.contract import Attempt
-from streamflow.operations.dialling import dialled_addresses
-from streamflow.operations.folder import FolderBucket
-from streamflow.operations.s3 import S3Bucket
-from streamflow.operations.stores import (
-    Clients,
-    Condition,
+from streamflow.operations.connections import (
+    ClientCache,
+    ConnectionHealth,
     connection_of,
     invalid,
     only_options,
     secret_of,
 )
+from streamflow.operations.contract import Attempt
+from streamflow.operations.dialling import dialled_addresses
+from streamflow.operations.folder import FolderBucket
+from streamflow.operations.s3 import S3Bucket
 from streamflow.settings import Connection, Settings
 
 _TROUBLE = frozenset(
@@ -38,8 +38,8 @@ class Buckets:
     """The buckets that attempts have named, shared by both operations."""
 
     def __init__(self, settings: Settings) -> None:
-        self._clients: Clients[Bucket] = Clients(lambda bucket: bucket.close())
-        self.condition = Condition(settings, "objects", {"s3": "obstore", "folder": None})
+        self._clients: ClientCache[Bucket] = ClientCache(lambda bucket: bucket.close())
+        self.condition = ConnectionHealth(settings, "objects", {"s3": "obstore", "folder": None})
 
     async def bucket(self, name: str, bucket: str | None, attempt: Attempt) -> tuple[Bucket, str, Connection]:
         """The bucket called `bucket` (or the connection's own) of the connection called `name`: itself, its name and

@@ -7,9 +7,9 @@ import ipaddress
 from urllib.parse import SplitResult
 
 from streamflow.errors import OperationError
-from streamflow.operations.address import Policy, check_address
+from streamflow.operations.connections import invalid
 from streamflow.operations.egress import Resolve, system_addresses
-from streamflow.operations.stores import invalid
+from streamflow.operations.egress_policy import Policy, check_address
 
 
 def check_dialled(name: str, host: str, port: int, address: str) -> None:

@@ -20,8 +20,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from streamflow.errors import OperationError
-from streamflow.operations.address import Policy, check_address, check_url, parse_url, refused
 from streamflow.operations.content_coding import IDENTITY, INFLATED, Inflater
+from streamflow.operations.egress_policy import Policy, check_address, check_url, parse_url, refused
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 

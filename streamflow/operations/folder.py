@@ -23,7 +23,7 @@ from urllib.parse import unquote, urlsplit
 
 from streamflow.errors import OperationError
 from streamflow.operations.bucket import Body, Found, bucket_missing, key_refused, object_missing, object_too_large
-from streamflow.operations.stores import invalid
+from streamflow.operations.connections import invalid
 from streamflow.settings import Connection
 
 _UNFINISHED = ".streamflow-"  # files that are not complete begin with it

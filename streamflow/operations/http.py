@@ -15,10 +15,10 @@ from yarl import URL
 from streamflow.definition.catalog import OperationError as DeclaredError
 from streamflow.definition.catalog import OperationSpec
 from streamflow.errors import OperationError
-from streamflow.operations.address import Policy, check_path, named_host, parse_url, refused
 from streamflow.operations.answer_text import charset, said
 from streamflow.operations.contract import Attempt, Health, Operation
 from streamflow.operations.egress import REDIRECTS, Answer, Egress, Request, Resolve, shown
+from streamflow.operations.egress_policy import Policy, check_path, named_host, parse_url, refused
 from streamflow.settings import Connection, Settings
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.json_text import read_json

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from streamflow.errors import OperationError
-from streamflow.operations.stores import client_module
+from streamflow.operations.connections import client_module
 from streamflow.settings import Notifications, NotificationTarget
 
 TITLE_CHARS = 200

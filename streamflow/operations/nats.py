@@ -15,14 +15,12 @@ import msgspec
 from streamflow.definition.catalog import OperationError as DeclaredError
 from streamflow.definition.catalog import OperationSpec
 from streamflow.errors import OperationError
-from streamflow.operations.contract import Attempt, Health, Operation
-from streamflow.operations.dialling import dialled_addresses
-from streamflow.operations.stores import (
+from streamflow.operations.connections import (
     CONNECTION_ERRORS,
     CONNECTION_INPUT,
     EXTRA_MISSING,
-    Clients,
-    Condition,
+    ClientCache,
+    ConnectionHealth,
     client_module,
     connection_of,
     invalid,
@@ -30,6 +28,8 @@ from streamflow.operations.stores import (
     secret_of,
     whole_option,
 )
+from streamflow.operations.contract import Attempt, Health, Operation
+from streamflow.operations.dialling import dialled_addresses
 from streamflow.settings import Connection, Settings
 
 if TYPE_CHECKING:
@@ -132,8 +132,8 @@ class NatsPublish:
     )
 
     def __init__(self, settings: Settings) -> None:
-        self._servers: Clients[Server] = Clients(Server.close)
-        self._condition = Condition(settings, "nats", {"nats": "nats"})
+        self._servers: ClientCache[Server] = ClientCache(Server.close)
+        self._condition = ConnectionHealth(settings, "nats", {"nats": "nats"})
 
     async def start(self) -> None:
         """Nothing yet: connections are made when they are needed."""

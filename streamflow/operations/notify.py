@@ -10,9 +10,9 @@ from streamflow.definition.catalog import OperationError as DeclaredError
 from streamflow.definition.catalog import OperationSpec
 from streamflow.definition.model import Retry
 from streamflow.errors import OperationError
+from streamflow.operations.connections import EXTRA_MISSING
 from streamflow.operations.contract import Attempt, Health, Operation
 from streamflow.operations.message_target import TEXT_CHARS, TITLE_CHARS, Sender, message
-from streamflow.operations.stores import EXTRA_MISSING
 from streamflow.secrets import KNOWN
 from streamflow.settings import Notifications, Settings
 

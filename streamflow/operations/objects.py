@@ -20,13 +20,13 @@ from streamflow.definition.catalog import OperationSpec
 from streamflow.errors import OperationError
 from streamflow.operations.bucket import Body, Bucket
 from streamflow.operations.buckets import Buckets
-from streamflow.operations.contract import Attempt, Health, Operation
-from streamflow.operations.stores import (
+from streamflow.operations.connections import (
     CONNECTION_ERRORS,
     CONNECTION_INPUT,
     EXTRA_MISSING,
     whole_option,
 )
+from streamflow.operations.contract import Attempt, Health, Operation
 from streamflow.settings import Settings
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.json_text import read_json

@@ -23,11 +23,11 @@ from streamflow.definition import duration
 from streamflow.definition.catalog import OperationSpec
 from streamflow.definition.model import Duration, Part
 from streamflow.errors import OperationError, Rejected
-from streamflow.operations.address import Policy, check_url, parse_url
 from streamflow.operations.answer_text import said
 from streamflow.operations.callbacks import read_answer
 from streamflow.operations.contract import Attempt, Health, Pending
 from streamflow.operations.egress import Answer, Egress, Request
+from streamflow.operations.egress_policy import Policy, check_url, parse_url
 from streamflow.operations.http import retry_after_s
 from streamflow.operations.schema import unusable
 from streamflow.operations.signature import HEADER, sign

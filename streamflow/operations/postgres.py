@@ -14,11 +14,11 @@ import msgspec
 from streamflow.definition.catalog import OperationError as DeclaredError
 from streamflow.definition.catalog import OperationSpec
 from streamflow.errors import OperationError, with_remedy
+from streamflow.operations.connections import CONNECTION_ERRORS, CONNECTION_INPUT, EXTRA_MISSING, client_module
 from streamflow.operations.contract import Attempt, Health, Operation
 from streamflow.operations.postgres_errors import ERRORS
 from streamflow.operations.postgres_pool import Databases
 from streamflow.operations.postgres_values import check_texts, columns_of, parameter, plain_rows
-from streamflow.operations.stores import CONNECTION_ERRORS, CONNECTION_INPUT, EXTRA_MISSING, client_module
 from streamflow.settings import Settings
 
 _NO_UNIQUE_INDEX = "42P10"

@@ -8,19 +8,19 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from streamflow.errors import OperationError
-from streamflow.operations.contract import Attempt
-from streamflow.operations.dialling import check_dialled
-from streamflow.operations.postgres_errors import operation_error
-from streamflow.operations.postgres_values import keep_texts
-from streamflow.operations.stores import (
-    Clients,
-    Condition,
+from streamflow.operations.connections import (
+    ClientCache,
+    ConnectionHealth,
     connection_of,
     invalid,
     only_options,
     secret_of,
     whole_option,
 )
+from streamflow.operations.contract import Attempt
+from streamflow.operations.dialling import check_dialled
+from streamflow.operations.postgres_errors import operation_error
+from streamflow.operations.postgres_values import keep_texts
 from streamflow.settings import Connection, Settings
 
 if TYPE_CHECKING:
@@ -163,8 +163,8 @@ class Databases:
     """The databases that attempts have named, shared by both operations."""
 
     def __init__(self, settings: Settings) -> None:
-        self._clients: Clients[Database] = Clients(Database.close)
-        self.condition = Condition(settings, "postgres", {"postgres": "psycopg"})
+        self._clients: ClientCache[Database] = ClientCache(Database.close)
+        self.condition = ConnectionHealth(settings, "postgres", {"postgres": "psycopg"})
 
     @contextlib.asynccontextmanager
     async def transaction(

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from streamflow.errors import OperationError, with_remedy
 from streamflow.operations.bucket import Body, Found, bucket_missing, key_refused, object_missing, object_too_large
-from streamflow.operations.stores import client_module, invalid
+from streamflow.operations.connections import client_module, invalid
 from streamflow.settings import Connection
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from streamflow.engine.transitions import Transition
 from streamflow.errors import Rejected
 from streamflow.kafka.topics import RUNS, topic_name
 from streamflow.kafka.unknown_names import remedy
+from streamflow.ops.command_request import new_id
 from streamflow.ops.history import transitions
-from streamflow.ops.reading import Progress, Reading
-from streamflow.ops.requests import new_id
 from streamflow.ops.starts import check_schema
+from streamflow.ops.topic_reader import Progress, Reading
 from streamflow.settings import Settings
 from streamflow.wire.decoding import Record
 from streamflow.wire.unreadable import Unreadable

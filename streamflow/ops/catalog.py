@@ -14,7 +14,7 @@ from streamflow.errors import OperationError
 from streamflow.kafka.definitions import Snapshot
 
 
-class Surroundings:
+class CatalogResolver:
     """The definitions log, read once and only if something needs it, and the definitions that are checked or published
     together.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from streamflow.kafka.topics import DEAD_LETTERS, topic_name
 from streamflow.kafka.unknown_names import remedy
-from streamflow.ops.reading import Progress, Reading
+from streamflow.ops.topic_reader import Progress, Reading
 from streamflow.settings import Settings
 from streamflow.wire.dead_letter import OWN_PREFIXES, facts_of
 from streamflow.wire.decoding import Record

@@ -7,7 +7,7 @@ from collections import Counter
 import msgspec
 
 from streamflow.kafka.topics import STATE, topic_name
-from streamflow.ops.reading import Progress, Reading
+from streamflow.ops.topic_reader import Progress, Reading
 from streamflow.settings import Settings
 from streamflow.wire.decoding import Record
 from streamflow.wire.unreadable import UNREADABLE, Unreadable

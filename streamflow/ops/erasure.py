@@ -31,12 +31,12 @@ from streamflow.kafka.topics import (
     topic_name,
 )
 from streamflow.kafka.unknown_names import require_definition
+from streamflow.ops.command_request import ask, new_id
 from streamflow.ops.dead_letters import OPEN, read_dead_letters
 from streamflow.ops.erasure_requests import erasure_requests
 from streamflow.ops.history import read_runs
-from streamflow.ops.reading import Progress, Reading
 from streamflow.ops.replay import settle
-from streamflow.ops.requests import ask, new_id
+from streamflow.ops.topic_reader import Progress, Reading
 from streamflow.settings import Settings
 from streamflow.wire.settlement import Settlement
 

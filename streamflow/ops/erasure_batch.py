@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from streamflow.engine.commands import CancelRun
 from streamflow.errors import Rejected
 from streamflow.ids import partition_of
+from streamflow.ops.command_request import append, new_id, producer
 from streamflow.ops.erasure import AGAIN_S
 from streamflow.ops.erasure_requests import erasure_requests
 from streamflow.ops.history import read_runs
-from streamflow.ops.reading import Progress
-from streamflow.ops.requests import append, new_id, producer
+from streamflow.ops.topic_reader import Progress
 from streamflow.settings import Settings
 
 _NAMED = 5  # runs that a message names

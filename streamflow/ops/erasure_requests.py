@@ -13,8 +13,8 @@ from streamflow.engine.effects import RecordErasure
 from streamflow.errors import Rejected
 from streamflow.ids import partition_of
 from streamflow.kafka.topics import AUDIT, DEAD_LETTERS, topic_name
-from streamflow.ops.reading import Reading
-from streamflow.ops.requests import append, new_id, producer, refusal
+from streamflow.ops.command_request import append, new_id, producer, refusal
+from streamflow.ops.topic_reader import Reading
 from streamflow.settings import Settings
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.erasure import decode_erasure

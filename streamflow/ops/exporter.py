@@ -13,35 +13,49 @@ from streamflow.errors import OperationError
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.groups import engine_group, history_group, ingress_group, mirror_group
 from streamflow.kafka.publication import read_log
-from streamflow.kafka.serving import group_of
 from streamflow.kafka.topic_ends import topic_ends
 from streamflow.kafka.topics import DEAD_LETTERS, UNCLAIMED, lane_topic_name, topic_name
-from streamflow.ops.lag import PartitionLag, measure_lag, totals
-from streamflow.ops.waiting import Progress
+from streamflow.kafka.worker_registry import group_of
+from streamflow.ops.lag import PartitionLag, measure_lag
+from streamflow.ops.lag_rows import Rates
 from streamflow.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 _DEFINITIONS_S = 30.0  # between looks at what is published, which says what ingress reads
 
-Labels = tuple[tuple[str, str], ...]
+Place = tuple[str, tuple[tuple[str, str], ...]]
+"""A gauge: its name and labels."""
 
 
-class Rates:
-    """How long each group takes to catch up in each topic, from the measurements so far."""
+class _Gauges:
+    """The gauges of one measurement."""
 
     def __init__(self) -> None:
-        self._progress: dict[tuple[str, str], Progress] = {}
+        self.found: dict[Place, float] = {}
 
-    def drains(self, lags: Sequence[PartitionLag], at_s: float) -> dict[tuple[str, str], float | None]:
-        """Seconds by role and topic, after the measurement `lags` at `at_s`; see `Progress.drain_s`."""
-        found = {}
-        for (role, topic), (records, _) in totals(lags).items():
-            here = [one for one in lags if (one.role, one.topic) == (role, topic)]
-            progress = self._progress.setdefault((role, topic), Progress())
-            progress.note(at_s, sum(one.committed or 0 for one in here), sum(one.end for one in here))
-            found[role, topic] = progress.drain_s(records)
-        self._progress = {place: progress for place, progress in self._progress.items() if place in found}
+    def gauge(self, name: str, value: float, **labels: str) -> None:
+        self.found[name, tuple(labels.items())] = value
+
+
+class Ages:
+    """The ages of what waits first. Where a measurement has none, it is the last that was known and the time since, as
+    long as the group has committed nothing: then the same record is still the first."""
+
+    def __init__(self) -> None:
+        self._began: dict[tuple[str, str, int], tuple[int | None, float]] = {}  # what was committed, and since when
+
+    def take(self, lags: Sequence[PartitionLag], at_s: float) -> list[float | None]:
+        """Of each of `lags`, measured at `at_s`; None when it is not known."""
+        found, began = [], {}
+        for one in lags:
+            place, seconds = (one.role, one.topic, one.partition), one.seconds
+            if seconds is None and (known := self._began.get(place)) is not None and known[0] == one.committed:
+                seconds = at_s - known[1]
+            if seconds:
+                began[place] = one.committed, at_s - seconds
+            found.append(seconds)
+        self._began = began
         return found
 
 
@@ -49,7 +63,7 @@ class LagGauges:
     """Measurements as gauges of `metrics`. Gauges that are not in a measurement are dropped."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self._metrics = metrics
+        self._sink = metrics
         self._groups = {
             "engine": engine_group(settings),
             "ingress": ingress_group(settings),
@@ -58,39 +72,44 @@ class LagGauges:
         }
         self._lanes = {lane_topic_name(settings, lane): group_of(settings, lane) for lane in settings.tasks.lanes}
         self._rates = Rates()
-        self._told: set[Labels] = set()
+        self._ages = Ages()
+        self._told: dict[Place, float] = {}
 
     def tell(self, lags: Sequence[PartitionLag], ends: Mapping[tuple[str, int], int], at_s: float) -> None:
         """Take a measurement: lags, and the ends of further topics by (topic, partition)."""
-        told: set[Labels] = set()
-        metrics = self._metrics
-        for one in lags:
+        metrics = _Gauges()
+        for one, seconds in zip(lags, self._ages.take(lags, at_s), strict=True):
             group, topic, partition = self._group(one.role, one.topic), one.topic, str(one.partition)
             if one.state:
                 metrics.gauge("topic_trouble", 1, group=group, topic=topic, state=one.state)
-                told.add((("group", group), ("topic", topic), ("state", one.state)))
             if one.partition < 0 or one.state:
                 continue
-            told.add((("group", group), ("topic", topic), ("partition", partition)))
             metrics.gauge("consumer_lag_records", one.records, group=group, topic=topic, partition=partition)
-            metrics.gauge("consumer_lag_seconds", one.seconds, group=group, topic=topic, partition=partition)
+            if seconds is not None:
+                metrics.gauge("consumer_lag_seconds", seconds, group=group, topic=topic, partition=partition)
             metrics.gauge("consumer_uncommitted_records", one.unread, group=group, topic=topic, partition=partition)
             metrics.gauge("topic_end_offset", one.end, topic=topic, partition=partition)
             if one.committed is not None:
                 metrics.gauge("consumer_committed_offset", one.committed, group=group, topic=topic, partition=partition)
-        for (role, topic), seconds in self._rates.drains(lags, at_s).items():
-            if seconds is not None:
-                metrics.gauge("consumer_drain_seconds", seconds, group=self._group(role, topic), topic=topic)
+        for (role, topic), drain_s in self._rates.drains(lags, at_s).items():
+            if drain_s is not None:
+                metrics.gauge("consumer_drain_seconds", drain_s, group=self._group(role, topic), topic=topic)
         for (topic, number), end in ends.items():
             metrics.gauge("topic_end_offset", end, topic=topic, partition=str(number))
-        for gone in self._told - told:
-            metrics.forget(**dict(gone))
-        self._told = told
+        self._take(metrics.found)
+
+    def _take(self, found: dict[Place, float]) -> None:
+        """First what is gone, which makes room."""
+        for name, labels in self._told.keys() - found.keys():
+            self._sink.forget(name, **dict(labels))
+        for (name, labels), value in found.items():
+            self._sink.gauge(name, value, **dict(labels))
+        self._told = found
 
     def lose(self) -> None:
         """Nothing is known now: an old figure would be taken for a new one."""
-        self._metrics.forget()
-        self._told = set()
+        self._sink.forget()
+        self._told = {}
 
     def _group(self, role: str, topic: str) -> str:
         return self._groups.get(role) or self._lanes.get(topic, role)

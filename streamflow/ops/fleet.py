@@ -7,16 +7,21 @@ from typing import Any
 
 from streamflow.kafka.groups import engine_group, history_group, ingress_group, mirror_group
 from streamflow.kafka.members import Member
-from streamflow.kafka.serving import Presence, group_of
 from streamflow.kafka.topics import lane_topic_name
-from streamflow.ops.lag import PartitionLag, totals
+from streamflow.kafka.worker_registry import RegisteredWorker, group_of
+from streamflow.ops.lag import PartitionLag
+from streamflow.ops.lag_rows import MeasuredLag, rows_of, totals
 from streamflow.settings import Settings
 
-UNANNOUNCED = {"engine": engine_group, "ingress": ingress_group, "history": history_group}
-"""The roles whose workers announce nothing, and the group of each."""
+
+def unannounced(settings: Settings) -> dict[str, str]:
+    """The roles whose workers announce nothing, and the group of each. The mirror is among them where something is
+    mirrored; elsewhere nobody has a right to its group."""
+    groups = {"engine": engine_group(settings), "ingress": ingress_group(settings), "history": history_group(settings)}
+    return groups | ({"mirror": mirror_group(settings)} if settings.mirror.topics else {})
 
 
-def worker_rows(workers: Sequence[Presence], members: Mapping[str, Iterable[Member]]) -> list[dict[str, Any]]:
+def worker_rows(workers: Sequence[RegisteredWorker], members: Mapping[str, Iterable[Member]]) -> list[dict[str, Any]]:
     """Every worker: task workers as they announced themselves, and the members of the other groups (`members`, by
     role). `health` is `ok`, `draining` (it lets running attempts end), `degraded` (an operation is not well) or
     `silent` (it is no member of its group). `partitions` are those that it has, None for a task worker."""
@@ -61,7 +66,7 @@ def worker_rows(workers: Sequence[Presence], members: Mapping[str, Iterable[Memb
     return rows
 
 
-def _health(one: Presence, *, well: bool) -> str:
+def _health(one: RegisteredWorker, *, well: bool) -> str:
     if not one.present:
         return "silent"
     if one.serving.draining:
@@ -69,8 +74,11 @@ def _health(one: Presence, *, well: bool) -> str:
     return "ok" if well else "degraded"
 
 
-def lane_rows(settings: Settings, workers: Sequence[Presence], lags: Iterable[PartitionLag]) -> list[dict[str, Any]]:
-    """Every lane by name: the workers that are there, what they do, and how much waits."""
+def lane_rows(
+    settings: Settings, workers: Sequence[RegisteredWorker], lags: Iterable[PartitionLag]
+) -> list[dict[str, Any]]:
+    """Every lane by name: the workers that are there, what they do, how much waits, and how long the oldest has (None:
+    it is not known)."""
     waiting = totals(lags)
     rows = []
     for lane in sorted(settings.tasks.lanes):
@@ -83,29 +91,18 @@ def lane_rows(settings: Settings, workers: Sequence[Presence], lags: Iterable[Pa
                 "operations": sorted(names),
                 "workers": len(here),
                 "waiting": records,
-                "oldest_s": round(seconds, 3),
+                "oldest_s": None if seconds is None else round(seconds, 3),
             }
         )
     return rows
 
 
-def lag_rows(settings: Settings, lags: Sequence[PartitionLag]) -> list[dict[str, Any]]:
-    """The lag of each group on each topic: records, and seconds since the first of them came, 0 when nothing waits."""
+def lag_rows(settings: Settings, measured: MeasuredLag) -> list[dict[str, Any]]:
+    """The lag of each group on each topic, see `rows_of`, with the group and its lane."""
     lanes = {lane_topic_name(settings, lane): lane for lane in settings.tasks.lanes}
-    states = {(one.role, one.topic): one.state for one in lags if one.state}
-    groups = {role: group(settings) for role, group in UNANNOUNCED.items()} | {"mirror": mirror_group(settings)}
+    groups = unannounced(settings)
     rows = []
-    for (role, topic), (records, seconds) in totals(lags).items():
-        lane = lanes.get(topic) if role == "tasks" else None
-        rows.append(
-            {
-                "role": role,
-                "group": groups.get(role) or group_of(settings, lane or ""),
-                "topic": topic,
-                "lane": lane,
-                "records": records,
-                "seconds": round(seconds, 3),
-                "state": states.get((role, topic), ""),
-            }
-        )
+    for row in rows_of(measured.partitions, measured.drains):
+        lane = lanes.get(row["topic"]) if row["role"] == "tasks" else None
+        rows.append({**row, "group": groups.get(row["role"]) or group_of(settings, lane or ""), "lane": lane})
     return rows

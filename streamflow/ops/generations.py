@@ -17,7 +17,7 @@ from streamflow.kafka.generations import Generation, generations
 from streamflow.kafka.log_reading import read_log
 from streamflow.kafka.topics import STATE, topic_name
 from streamflow.ops.lag import measure_lag
-from streamflow.ops.reading import Reading
+from streamflow.ops.topic_reader import Reading
 from streamflow.settings import Settings
 from streamflow.wire.unreadable import UNREADABLE
 

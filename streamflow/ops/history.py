@@ -16,8 +16,8 @@ from streamflow.errors import Rejected
 from streamflow.ids import environment_of, partition_of, partition_of_run
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.topics import RUNS, topic_name
-from streamflow.ops.reading import Progress, Reading
 from streamflow.ops.steps import OPEN, StepProgress, progress_of, take
+from streamflow.ops.topic_reader import Progress, Reading
 from streamflow.settings import Settings
 from streamflow.wire.decoding import Record
 from streamflow.wire.transitions import decode_transition

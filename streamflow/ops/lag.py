@@ -9,7 +9,7 @@ interval counts as worked on (`waiting`). Of users' topics only what may be read
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -25,10 +25,10 @@ from streamflow.ids import PartitionId
 from streamflow.kafka.connection import confluent_config
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.groups import engine_group, history_group, ingress_group, mirror_group, positions
-from streamflow.kafka.serving import group_of
 from streamflow.kafka.topic_states import Described, ask, described
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, LOGS, RUNS, UNCLAIMED, lane_topic_name, topic_name
-from streamflow.ops.reading import Reading
+from streamflow.kafka.worker_registry import group_of
+from streamflow.ops.topic_reader import Reading
 from streamflow.ops.waiting import Head, interval_of, waiting
 from streamflow.settings import Settings
 from streamflow.wire.codec import DecodeError, decode_command
@@ -52,7 +52,7 @@ class PartitionLag:
     committed: int | None  # None: the group never committed there
     end: int
     records: int
-    seconds: float  # the age of the first unread record; 0 if all is read
+    seconds: float | None  # the age of the first record that waits; 0 if none does, None if it is not known
     state: str = ""  # what keeps it from being read: `missing`, `unreadable` or `leaderless`
     unread: int = 0  # records that are not committed, also those that are worked on
 
@@ -228,17 +228,3 @@ def _wait(future: Future[Any]) -> Any:
     except KafkaException as error:
         text = f"expected the broker to return offsets but {error.args[0].str()}. Check the broker and its permissions."
         raise OperationError("broker_unreachable", text) from error
-
-
-def states(lags: Iterable[PartitionLag]) -> dict[tuple[str, str], str]:
-    """What keeps topics from being read, by role and topic; those that are well are left out."""
-    return {(lag.role, lag.topic): lag.state for lag in lags if lag.state}
-
-
-def totals(lags: Iterable[PartitionLag]) -> dict[tuple[str, str], tuple[int, float]]:
-    """Records (summed) and seconds (the worst) by role and topic."""
-    found: dict[tuple[str, str], tuple[int, float]] = {}
-    for lag in lags:
-        records, seconds = found.get((lag.role, lag.topic), (0, 0.0))
-        found[lag.role, lag.topic] = records + lag.records, max(seconds, lag.seconds)
-    return found

@@ -24,7 +24,7 @@ _EVERY_S = 10.0
 _KNOWN = 200  # texts; more than that are no repetition
 
 
-class Seldom(logging.Filter):
+class RepeatFilter(logging.Filter):
     """Lets a line of these loggers pass once in ten seconds, and then with how often it came meanwhile: while a broker
     is away, aiokafka says the same some hundred times a second; so does OpenTelemetry's exporter of a receiver."""
 
@@ -94,7 +94,7 @@ def configure_log(settings: Settings, *, copy: Processor | None = None, **always
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
-    handler.addFilter(Seldom(("aiokafka", "opentelemetry")))
+    handler.addFilter(RepeatFilter(("aiokafka", "opentelemetry")))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(level, logging.WARNING))

@@ -8,16 +8,16 @@ from dataclasses import asdict
 from typing import Any
 
 from streamflow.kafka.definitions import Snapshot
-from streamflow.kafka.serving import Presence
-from streamflow.operations.capability import health_of
+from streamflow.kafka.worker_registry import RegisteredWorker
 from streamflow.operations.contract import Health
+from streamflow.operations.health import health_of
 from streamflow.operations.plugin import PluginOperation
 from streamflow.operations.registry import Registered, Registry
 from streamflow.settings import Settings
 
 
 def described(
-    settings: Settings, log: Snapshot, workers: Sequence[Presence], only: str | None = None
+    settings: Settings, log: Snapshot, workers: Sequence[RegisteredWorker], only: str | None = None
 ) -> list[dict[str, Any]]:
     """All operations as JSON would have them, by name. The health of plugins (of `only`, if given) is asked now and
     from here; that of others is what the workers said when they started. Not for use in an event loop."""
@@ -46,7 +46,7 @@ async def _healths(registry: Registry, records: Mapping[str, Mapping[str, Any]])
     return {plugin.spec.name: health for plugin, health in zip(plugins, answers, strict=True)}
 
 
-def _facts(one: Registered, health: Health | None, workers: Sequence[Presence]) -> dict[str, Any]:
+def _facts(one: Registered, health: Health | None, workers: Sequence[RegisteredWorker]) -> dict[str, Any]:
     spec = one.spec
     served = [
         _served(worker, announced)
@@ -73,7 +73,7 @@ def _facts(one: Registered, health: Health | None, workers: Sequence[Presence]) 
     return facts
 
 
-def _served(worker: Presence, announced: dict[str, Any]) -> dict[str, Any]:
+def _served(worker: RegisteredWorker, announced: dict[str, Any]) -> dict[str, Any]:
     serving = worker.serving
     place = {"lane": serving.lane, "instance": serving.instance, "host": serving.host, "pid": serving.pid}
     since_ms = announced.get("since_ms", serving.since_ms)

@@ -17,7 +17,7 @@ from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError
 from streamflow.kafka.topics import RUNS, topic_name
 from streamflow.ops.history import transitions
-from streamflow.ops.reading import Reading
+from streamflow.ops.topic_reader import Reading
 from streamflow.settings import Settings
 from streamflow.wire.decoding import Record
 from streamflow.wire.unreadable import UNREADABLE, Unreadable

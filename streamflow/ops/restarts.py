@@ -11,8 +11,8 @@ from streamflow.engine.transitions import ENDINGS, RunCompleted, RunStarted, Tra
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import read_log
+from streamflow.ops.command_request import ANSWER_S, ask, new_id
 from streamflow.ops.history import find_history, partition_of_known_run, read_history
-from streamflow.ops.requests import ANSWER_S, ask, new_id
 from streamflow.ops.starts import Request, request, started_before
 from streamflow.settings import Settings
 

@@ -14,9 +14,9 @@ from streamflow.errors import Rejected
 from streamflow.kafka.definitions import Snapshot
 from streamflow.ops.history import open_runs, transitions
 from streamflow.ops.publishing import topics_of
-from streamflow.ops.reading import Reading
 from streamflow.ops.scenarios import published_children
 from streamflow.ops.shadow import Pair, Row, Shadow, published_pair
+from streamflow.ops.topic_reader import Reading
 from streamflow.registry.readers import schema_readers
 from streamflow.settings import Settings
 from streamflow.wire.decoding import Record

@@ -7,7 +7,7 @@ from streamflow.kafka.admin import Admin
 from streamflow.kafka.engine_records import skip_commands
 from streamflow.kafka.groups import engine_group, positions
 from streamflow.kafka.topics import COMMANDS, topic_name
-from streamflow.ops.reading import Reading
+from streamflow.ops.topic_reader import Reading
 from streamflow.settings import Settings
 
 

@@ -11,11 +11,11 @@ from streamflow.definition.catalog import Catalog
 from streamflow.definition.model import Definition
 from streamflow.engine.commands import DefinitionRef, Event, StartRun
 from streamflow.errors import Rejected
-from streamflow.ids import run_id, start_place
+from streamflow.ids import command_place, run_id
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.unknown_names import unknown_version
 from streamflow.operations.schema import misfit
-from streamflow.ops.requests import new_id
+from streamflow.ops.command_request import new_id
 
 NO_EVENT = ""  # instead of an event's name, for a start that stands for none
 _LONGEST_NAME = 400  # bytes; the engine refuses longer ones
@@ -73,7 +73,7 @@ def run_of(request: Request, environment: str, topic_id: str, partition: int, of
     """The id of the run that a request starts, once its command is at `offset` of a partition of `commands`, the topic
     with `topic_id`; unless it was asked for under the same id before."""
     command = request.command
-    return run_id(environment, command.definition, command.key, start_place(topic_id, partition, offset))
+    return run_id(environment, command.definition, command.key, command_place(topic_id, partition, offset))
 
 
 def started_before(error: Rejected) -> str:

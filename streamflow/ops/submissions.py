@@ -15,7 +15,7 @@ from streamflow.definition.model import Definition
 from streamflow.definition.syntax import parse_catalog, parse_definition
 from streamflow.errors import DefinitionError, Problem
 from streamflow.kafka.topics import is_own
-from streamflow.ops.catalog import Surroundings
+from streamflow.ops.catalog import CatalogResolver
 from streamflow.ops.contradictions import against_published
 from streamflow.settings import Settings
 
@@ -79,7 +79,7 @@ def submitted(
     settings: Settings,
     definition: Any,
     catalog: Any,
-    around: Surroundings,
+    around: CatalogResolver,
     *,
     contradictions: bool,
     change: bool = False,

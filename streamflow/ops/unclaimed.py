@@ -10,7 +10,7 @@ import msgspec
 from streamflow.engine.effects import Unclaimed
 from streamflow.ids import partition_of
 from streamflow.kafka.topics import UNCLAIMED, topic_name
-from streamflow.ops.reading import Progress, Reading
+from streamflow.ops.topic_reader import Progress, Reading
 from streamflow.settings import Settings
 from streamflow.wire.decoding import Record
 from streamflow.wire.unclaimed import decode_unclaimed

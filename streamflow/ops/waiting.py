@@ -57,19 +57,28 @@ def interval_of(settings: Settings, role: str) -> Interval:
     return Interval(busy_s=every_s + _SLACK_S, quiet_s=every_s + _SLACK_S, idle_s=every_s + _SLACK_S)
 
 
-def waiting(records: int, head: Head | None, interval: Interval) -> tuple[int, float]:
-    """How many records of a partition wait for work, and the age of the oldest. `records` are unread; `head` is None
-    when none of them could be read although the end was: they are the marks of transactions."""
+def waiting(records: int, head: Head | None, interval: Interval) -> tuple[int, float | None]:
+    """How many records of a partition wait for work, and the age of the oldest, None if that is not known. `records`
+    are unread; `head` is None when none of them could be read although the end was: they are the marks of
+    transactions."""
     if not records or head is None:
         return 0, 0.0
     if head.age_s is None:
-        return records, 0.0
+        return records, None
     if head.work is None:
         return (records, head.age_s) if head.age_s > interval.busy_s else (0, 0.0)
     if not head.work:
         return (records, head.age_s) if head.age_s > interval.idle_s else (0, 0.0)
     allowed_s = interval.quiet_s if head.work < QUIET_RECORDS else interval.busy_s
     return (head.work, head.work_age_s) if head.work_age_s > allowed_s else (0, 0.0)
+
+
+def worst(one_s: float | None, other_s: float | None) -> float | None:
+    """The larger of two ages, 0 where nothing waits. One that is not known counts where nothing else is known to
+    wait."""
+    if one_s is None or other_s is None:
+        return one_s or other_s or None
+    return max(one_s, other_s)
 
 
 class Progress:

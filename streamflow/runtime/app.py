@@ -46,7 +46,7 @@ def create_app(settings: Settings, host: EngineHost) -> faust.App:
         consumer_metadata_max_age_ms=5000,  # how soon it is seen that `commands` has more partitions
         consumer_auto_offset_reset="earliest",  # never used: every partition is released at an offset of its own
         broker_session_timeout=settings.engine.session_timeout_s,
-        broker_heartbeat_interval=settings.engine.session_timeout_s / 4,
+        broker_heartbeat_interval=min(3.0, settings.engine.session_timeout_s / 4),  # how soon a rebalance is seen
         stream_wait_empty=False,
         consumer_group_instance_id=settings.engine.instance_id,
     )

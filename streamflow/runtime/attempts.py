@@ -22,7 +22,7 @@ from streamflow.core.offset_tracker import OffsetTracker, Outcome
 from streamflow.engine.commands import CompleteAttempt, FailAttempt, SuspendAttempt
 from streamflow.engine.tasks import CancelTask, Task
 from streamflow.engine.trace import identifiers
-from streamflow.runtime.performing import Answer, failure
+from streamflow.runtime.task_executor import Answer, failure
 from streamflow.wire.codec import encode_command
 
 log = structlog.get_logger(__name__)

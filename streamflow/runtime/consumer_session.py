@@ -19,8 +19,9 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
+from streamflow.core.metrics import Metrics
 from streamflow.errors import OperationError
-from streamflow.kafka.cancellation import is_asked_for
+from streamflow.kafka.cancellation import is_own_cancellation
 from streamflow.kafka.connection import stop_consumer, stop_producer
 from streamflow.runtime.membership import Membership
 
@@ -48,10 +49,12 @@ class ConsumerSession(ConsumerRebalanceListener):
         session_timeout_s: float,
         log: Any,
         *,
+        metrics: Metrics,
         consumer_options: Mapping[str, Any],
         producer_options: Mapping[str, Any],
     ) -> None:
         self.worked = False
+        self.metrics = metrics
         timeout_ms = int(session_timeout_s * 1000)
         self.consumer = AIOKafkaConsumer(
             **{
@@ -144,6 +147,7 @@ class ConsumerSession(ConsumerRebalanceListener):
         await self._captured(self.give_up())
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self.metrics.count("rebalances")
         await self._captured(self.take_up(list(assigned)))
 
     def fail(self, error: BaseException) -> None:
@@ -177,7 +181,7 @@ class ConsumerSession(ConsumerRebalanceListener):
                 async with asyncio.timeout(CLOSE_S / 3):
                     await self.membership.close()
             except (KafkaError, OSError, TimeoutError, asyncio.CancelledError) as error:
-                if is_asked_for(error):
+                if is_own_cancellation(error):
                     raise
                 self.log.warning("close_failed", what="membership", error=repr(error))
         await stop_consumer(self.consumer)
@@ -202,7 +206,7 @@ async def serve_sessions(
         try:
             await session.run(stop)
         except _BROKEN as error:
-            if is_asked_for(error):
+            if is_own_cancellation(error):
                 raise
             backoff = low if session.worked else min(high, backoff * 2)
             interrupted(error, backoff)

@@ -25,7 +25,7 @@ from streamflow.core.tracing import Tracer
 from streamflow.errors import EngineFault, OperationError
 from streamflow.kafka import topics
 from streamflow.kafka.admin import require_topics
-from streamflow.kafka.cancellation import is_asked_for, set_within
+from streamflow.kafka.cancellation import is_own_cancellation, set_within
 from streamflow.kafka.connection import aiokafka_config
 from streamflow.kafka.definitions import DefinitionsLog
 from streamflow.kafka.groups import engine_group
@@ -147,7 +147,7 @@ class EngineHost:
                 await partition.open()
             except (Exception, asyncio.CancelledError) as error:
                 await partition.close(save=False)
-                if is_asked_for(error):
+                if is_own_cancellation(error):
                     raise
                 self._discard_if_failed(number, error)
                 if _is_final(error):

@@ -85,6 +85,7 @@ class IngressSession(ConsumerSession):
             ingress.instance_id,
             ingress.session_timeout_s,
             log,
+            metrics=metrics or NoMetrics(),
             consumer_options={
                 "isolation_level": "read_committed",
                 "rebalance_timeout_ms": int(max(ingress.session_timeout_s, 10) * 1000),
@@ -94,7 +95,6 @@ class IngressSession(ConsumerSession):
         self._settings = settings
         self._versions = versions
         self._memory = memory
-        self._metrics = metrics or NoMetrics()
         self._sources = SourceTopics(admin)
         commands, partitions = topic_name(settings, COMMANDS), settings.topics.partitions
         self._ends = LogEnds(self.consumer)
@@ -102,7 +102,7 @@ class IngressSession(ConsumerSession):
         self._outbox = Outbox(self.producer, commands, partitions, topic_name(settings, DEAD_LETTERS))
         self._schemas = schemas
         retry_s = settings.registry.retry_s
-        waits = None if schemas is None else SchemaWaits(schemas, self._metrics, retry_s=retry_s)
+        waits = None if schemas is None else SchemaWaits(schemas, self.metrics, retry_s=retry_s)
         self._intake = SourceIntake(self.consumer, self._outbox, memory, waits)
         self._watermarks = WatermarkSender(self._ends, self._outbox, partitions)
         self._opener: SourceOpener
@@ -216,7 +216,7 @@ class IngressSession(ConsumerSession):
             now = self._owned[tp].counts
             for outcome in ("matched", "ignored", "dead"):
                 if added := getattr(now, outcome) - getattr(then, outcome):
-                    self._metrics.count("source_records", added, topic=tp.topic, outcome=outcome)
+                    self.metrics.count("source_records", added, topic=tp.topic, outcome=outcome)
 
     async def _release(self) -> None:
         """Sends what was held back for partitions that take commands again, and reads on where there is room."""
@@ -337,7 +337,7 @@ class IngressSession(ConsumerSession):
             )
 
     async def _measure_lag(self) -> None:
-        self._metrics.gauge("sources_stopped", len(self._intake.stopped))
+        self.metrics.gauge("sources_stopped", len(self._intake.stopped))
         read = self._read()
         if read == self._measured and not self._intake.held.blocked:
             return

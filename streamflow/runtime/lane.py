@@ -21,11 +21,11 @@ from streamflow.core.metrics import Metrics, NoMetrics
 from streamflow.core.offset_tracker import OffsetTracker, Outcome, Seen
 from streamflow.core.tracing import Span, Tracer, attempt_span
 from streamflow.engine.tasks import CancelTask
-from streamflow.kafka.serving import group_of
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, lane_topic_name, topic_name
+from streamflow.kafka.worker_registry import group_of
 from streamflow.runtime.answers import Answers, BrokerClock
 from streamflow.runtime.attempts import Attempts, Held
-from streamflow.runtime.performing import Performer, failure
+from streamflow.runtime.task_executor import TaskExecutor, failure
 from streamflow.settings import Settings
 from streamflow.wire.codec import DecodeError, encode_command
 from streamflow.wire.dead_letter import dead_letter
@@ -46,7 +46,7 @@ class Lane:
         self,
         settings: Settings,
         name: str,
-        performer: Performer,
+        executor: TaskExecutor,
         metrics: Metrics | None = None,
         tracer: Tracer | None = None,
     ) -> None:
@@ -65,7 +65,7 @@ class Lane:
         self.attempts = Attempts(
             name,
             self.config.in_flight,
-            performer.perform,
+            executor.perform,
             self._answer,
             self.moved.set,
             clock.now_ms,

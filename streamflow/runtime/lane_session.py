@@ -21,12 +21,12 @@ import structlog
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 
-from streamflow.core.contiguity import Contiguity, Verdict
+from streamflow.core.gap_check import GapCheck, Verdict
 from streamflow.errors import OperationError
 from streamflow.kafka.admin import Admin
 from streamflow.kafka.connection import FetchWait, aiokafka_config, max_batch_bytes
-from streamflow.kafka.serving import client_role, group_of, instance_name
 from streamflow.kafka.topics import COMMANDS, topic_name
+from streamflow.kafka.worker_registry import client_role, group_of, instance_name
 from streamflow.runtime.consumer_session import CLOSE_S, FETCH_WAIT_MS, ConsumerSession, within
 from streamflow.runtime.lane import Lane
 from streamflow.wire.lane_position import encode_position
@@ -51,6 +51,7 @@ class LaneSession(ConsumerSession):
             settings.tasks.instance_id,
             lane.config.session_timeout_s,
             log.bind(lane=lane.name),
+            metrics=lane.metrics,
             consumer_options={
                 # others wait while our attempts end
                 "rebalance_timeout_ms": max(int(lane.config.session_timeout_s * 1000), drain_ms + 10_000),
@@ -66,7 +67,7 @@ class LaneSession(ConsumerSession):
         self._fetch_wait: FetchWait
         self._topic_id = ""
         self._generation = 0
-        self._contiguity = Contiguity()
+        self._contiguity = GapCheck()
         self._open = asyncio.Event()  # between an assignment and the next revocation
         self._draining = False
         self._committing = asyncio.Lock()

@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from streamflow.core.contiguity import Verdict
+from streamflow.core.gap_check import Verdict
 from streamflow.core.metrics import Metrics
 from streamflow.core.outbox import TopicOf, WriterOf
 from streamflow.core.partition import PartitionCore
@@ -29,12 +29,13 @@ from streamflow.engine.effects import PrintLine
 from streamflow.engine.overlay import Store
 from streamflow.engine.trace import identifiers
 from streamflow.errors import EngineFault
-from streamflow.kafka.cancellation import cancel, is_asked_for, set_within
+from streamflow.kafka.cancellation import cancel, is_own_cancellation, set_within
 from streamflow.kafka.topics import COMMANDS, topic_name
 from streamflow.runtime.changelog import Changelog
 from streamflow.runtime.checkpoints import Checkpoints
 from streamflow.runtime.input_queue import Input, InputQueue
 from streamflow.runtime.outputs import Outputs
+from streamflow.runtime.partition_log import PartitionLog
 from streamflow.runtime.plans import Plans
 from streamflow.runtime.publisher import Publisher, UserTopics
 from streamflow.runtime.transport import Fetched
@@ -81,12 +82,14 @@ class Partition:
         self._source = source
         self._failed = failed
         self._clock = clock
+        shown = PartitionLog(place.number)
         self._new_core = partial(
             PartitionCore,
             place,
             definitions=plans,
             printed=self._print,
-            put_aside=self._log_aside,
+            put_aside=shown.put_aside,
+            hot_key=shown.hot_key,
             topic_of=topic_of,
             writer_of=writer_of,
             failed_at=failed_at,
@@ -197,20 +200,11 @@ class Partition:
         try:
             await work()
         except BaseException as error:
-            if is_asked_for(error):
+            if is_own_cancellation(error):
                 raise
             if self.ready:
                 self.ready = False
                 self._failed(self.number, error)
-
-    def _log_aside(self, offset: int, reason: str, error: Exception) -> None:
-        log.error(
-            reason,
-            partition=self.number,
-            offset=offset,
-            consequence="the command becomes a dead letter",
-            exc_info=error,
-        )
 
     # -- input
 

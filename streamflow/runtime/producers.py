@@ -10,7 +10,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 
 from streamflow.kafka import topics
-from streamflow.kafka.cancellation import is_asked_for
+from streamflow.kafka.cancellation import is_own_cancellation
 from streamflow.kafka.connection import aiokafka_config, max_batch_bytes, stop_producer
 from streamflow.kafka.refusals import code_of
 from streamflow.runtime.outputs import BATCH_BYTES
@@ -93,7 +93,7 @@ class Producers:
             try:
                 await self.connect()
             except (Exception, asyncio.CancelledError) as error:
-                if is_asked_for(error):
+                if is_own_cancellation(error):
                     raise
                 log.warning(
                     "not_connected",

@@ -24,7 +24,7 @@ from aiokafka.errors import (
 
 from streamflow.core.outbox import Batch, Entry
 from streamflow.core.partition import PartitionCore
-from streamflow.kafka.cancellation import cancel, is_asked_for
+from streamflow.kafka.cancellation import cancel, is_own_cancellation
 from streamflow.runtime.batch_sender import Destination, send_batch
 
 log = structlog.get_logger()
@@ -146,7 +146,7 @@ class Publisher:
                     await self._refused([entry], _refusal(topic, error))
             left = ()
         except (Exception, asyncio.CancelledError) as error:
-            if is_asked_for(error):
+            if is_own_cancellation(error):
                 raise
             log.warning(
                 "events_unsent",

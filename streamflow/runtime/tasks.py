@@ -23,8 +23,8 @@ from streamflow.operations.registry import Registry
 from streamflow.runtime.consumer_session import serve_sessions
 from streamflow.runtime.lane import Lane
 from streamflow.runtime.lane_session import LaneSession
-from streamflow.runtime.performing import Performer
-from streamflow.runtime.presence import Presence
+from streamflow.runtime.task_executor import TaskExecutor
+from streamflow.runtime.worker_registry import Registrar
 from streamflow.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -58,11 +58,11 @@ async def serve_tasks(
     registry = Registry(settings)
     await registry.start()
     definitions = DefinitionsLog(settings)
-    presence = Presence(settings, names, registry)
+    registrar = Registrar(settings, names, registry)
 
     def follow() -> None:
         registry.follow(definitions.operations)
-        presence.changed()
+        registrar.changed()
 
     definitions.subscribe(follow)
     telling: asyncio.Task[None] | None = None
@@ -72,14 +72,14 @@ async def serve_tasks(
         definitions.require_environment()
         follow()
         log.info("operations_ready", names=registry.names(), broken=[one.name for one in registry.broken])
-        performer = Performer(settings, registry, callback_urls(settings), tracer)
-        telling = asyncio.create_task(presence.serve())
-        draining = asyncio.create_task(_tell_stop(stop, presence))
+        executor = TaskExecutor(settings, registry, callback_urls(settings), tracer)
+        telling = asyncio.create_task(registrar.serve())
+        draining = asyncio.create_task(_tell_stop(stop, registrar))
         async with asyncio.TaskGroup() as group:
             for name in names:
-                lane = Lane(settings, name, performer, metrics, tracer)
+                lane = Lane(settings, name, executor, metrics, tracer)
                 group.create_task(serve_lane(lane, stop), name=f"lane-{name}")
-        await presence.withdraw()
+        await registrar.withdraw()
     finally:
         for task in (telling, draining):
             if task is not None:
@@ -89,9 +89,9 @@ async def serve_tasks(
         await registry.close()
 
 
-async def _tell_stop(stop: asyncio.Event, presence: Presence) -> None:
+async def _tell_stop(stop: asyncio.Event, registrar: Registrar) -> None:
     await stop.wait()
-    presence.drain()
+    registrar.drain()
 
 
 async def serve_lane(lane: Lane, stop: asyncio.Event) -> None:

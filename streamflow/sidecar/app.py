@@ -181,7 +181,7 @@ def create_app(
     streams = Streams(total=bounds.streams, each=bounds.streams_each, metrics=metrics)
     app.state.streamflow = State(settings, log, callback_key(settings), identity, history, runner, streams)
     app.state.live = Hub(log, lambda: app.state.streamflow.history)
-    app.state.conversations = service_of(settings, log)
+    app.state.conversations = service_of(settings, log, metrics)
     app.state.answered, app.state.contracts = callbacks.Answered(), callbacks.Contracts()
     app.router.routes.extend(ROUTES)
     app.router.middleware_stack = Sections(app.router.middleware_stack, routes=ROUTES, prefix=API_PATH)

@@ -11,6 +11,7 @@ from fastapi import Depends, Header, Request, Response
 from streamflow.conversations.assistant import Assistant, Catalogs
 from streamflow.conversations.catalogs import catalogs_of
 from streamflow.conversations.service import Conversations
+from streamflow.core.metrics import Metrics
 from streamflow.definition.catalog import Catalog
 from streamflow.errors import Rejected
 from streamflow.settings import Settings
@@ -41,14 +42,14 @@ READS = [needs(Right.READ_AUTHORING)]
 EDITS = [needs(Right.EDIT_AUTHORING)]
 
 
-def service_of(settings: Settings, log: Log) -> Conversations:
-    """What the routes stand on."""
+def service_of(settings: Settings, log: Log, metrics: Metrics | None = None) -> Conversations:
+    """What the routes stand on. `metrics` counts what language models take."""
 
     async def source(text: str | None) -> Catalogs:
         snapshot = await log.definitions()
         return await asyncio.to_thread(catalogs_of, text, snapshot)
 
-    return Conversations(log.conversations, Assistant(settings, source))
+    return Conversations(log.conversations, Assistant(settings, source, metrics))
 
 
 async def _service(request: Request) -> Conversations:

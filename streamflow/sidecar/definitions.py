@@ -20,7 +20,7 @@ from streamflow.definition.syntax import to_yaml
 from streamflow.errors import Rejected
 from streamflow.kafka.definitions import Snapshot
 from streamflow.operations.callbacks import API_PATH
-from streamflow.ops.catalog import Surroundings
+from streamflow.ops.catalog import CatalogResolver
 from streamflow.ops.contradictions import definitions_contradicted
 from streamflow.ops.definition_approvals import read_approval, require_approval
 from streamflow.ops.definitions import compared, current_version, listed, overview, resolve, shown
@@ -330,7 +330,7 @@ async def handed_in(
     body: Handed, log: Log, state: StateOf, *, contradictions: bool, change: bool = False
 ) -> Submission:
     snapshot = await log.definitions(fresh=True)
-    around = Surroundings(lambda: snapshot, whole=contradictions)
+    around = CatalogResolver(lambda: snapshot, whole=contradictions)
     return await asyncio.to_thread(
         submitted,
         state.settings,

@@ -63,11 +63,6 @@ class Identity:
         self._noted_at = time.monotonic()
 
     @property
-    def has_token(self) -> bool:
-        """Whether the settings name a token."""
-        return self._token is not None
-
-    @property
     def secure(self) -> bool:
         """Whether browsers reach the sidecar by TLS."""
         return self.public_url is not None and urlsplit(self.public_url).scheme == "https"

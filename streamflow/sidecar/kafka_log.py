@@ -34,24 +34,25 @@ from streamflow.kafka.publication import (
 )
 from streamflow.kafka.reserved_topics import require_users_topic
 from streamflow.kafka.rollback import RolledBack, roll_back
-from streamflow.kafka.serving import Presence, presence
 from streamflow.kafka.topics import COMMANDS, topic_name
+from streamflow.kafka.worker_registry import RegisteredWorker, registered_workers
 from streamflow.operations.plugin import Registration
 from streamflow.ops.approvals import Approvals, OpenApproval
+from streamflow.ops.command_client import CommandClient
+from streamflow.ops.command_request import Answer
 from streamflow.ops.dead_letters import Letter, read_dead_letters, record_of
 from streamflow.ops.definition_approvals import keep
-from streamflow.ops.exchange import Exchange
-from streamflow.ops.fleet import UNANNOUNCED
+from streamflow.ops.fleet import unannounced
 from streamflow.ops.history import find_history, partition_of_known_run
 from streamflow.ops.jobs_topic import Jobs, JobsTopic
-from streamflow.ops.lag import PartitionLag, measure_lag
+from streamflow.ops.lag import measure_lag
+from streamflow.ops.lag_rows import MeasuredLag, Rates
 from streamflow.ops.operations import described
 from streamflow.ops.produce import Outgoing
 from streamflow.ops.promotion import promote, settings_of
 from streamflow.ops.publishing import create_topics, missing_topics, publish_checked
 from streamflow.ops.record_sender import RecordSender
 from streamflow.ops.replay import Replay, replay_letters, settle
-from streamflow.ops.requests import Answer
 from streamflow.ops.restarts import Restarted, restart
 from streamflow.ops.shadow import Pair, read_recorded
 from streamflow.ops.shadow_range import read_range
@@ -80,7 +81,7 @@ class KafkaLog:
     def __init__(self, settings: Settings, history: HistoryReader | None = None) -> None:
         self._settings = settings
         self._histories = RunHistories(settings, history) if history is not None else None
-        self._exchange = Exchange(settings)
+        self._exchange = CommandClient(settings)
         self._commands_id: str | None = None
         self._approvals = Approvals()
         self._tail = Tail(settings)
@@ -90,6 +91,9 @@ class KafkaLog:
         self._sending = asyncio.Lock()
         self._sender: RecordSender | None = None
         self._definitions: tuple[Snapshot | None, float] = None, 0.0
+        self._measuring = asyncio.Lock()
+        self._rates = Rates()
+        self._lag: tuple[MeasuredLag | None, float] = None, 0.0
         self._changed = 0.0  # when this process last published or retired; what was read before is not given any more
 
     async def ask(self, command: Command, *, key: str = "") -> Future[Answer]:
@@ -241,13 +245,21 @@ class KafkaLog:
         ends = [Settlement(letter=one.id, state="dropped", why=why) for one in letters]
         return {one.letter for one in await asyncio.to_thread(lambda: list(settle(self._settings, ends)))}
 
-    async def lag(self) -> list[PartitionLag]:
-        return await asyncio.to_thread(measure_lag, self._settings, await self.definitions())
+    async def lag(self) -> MeasuredLag:
+        asked = time.monotonic()
+        async with self._measuring:
+            measured, at = self._lag
+            if measured is None or at < asked:  # else it was measured while this waited
+                at = time.monotonic()
+                found = await asyncio.to_thread(measure_lag, self._settings, await self.definitions())
+                measured = MeasuredLag(partitions=found, drains=self._rates.drains(found, at))
+                self._lag = measured, at
+            return measured
 
-    async def workers(self) -> tuple[list[Presence], dict[str, tuple[Member, ...]]]:
-        groups = {role: group(self._settings) for role, group in UNANNOUNCED.items()}
+    async def workers(self) -> tuple[list[RegisteredWorker], dict[str, tuple[Member, ...]]]:
+        groups = unannounced(self._settings)
         members = await members_of(self._settings, list(groups.values()))
-        found = await asyncio.to_thread(presence, self._settings, await self.definitions())
+        found = await asyncio.to_thread(registered_workers, self._settings, await self.definitions())
         return found, {role: members[group] for role, group in groups.items()}
 
     async def create_topics(self, names: Collection[str]) -> None:
@@ -268,7 +280,7 @@ class KafkaLog:
 
     def _operations(self) -> list[dict[str, Any]]:
         published = read_log(self._settings)
-        return described(self._settings, published, presence(self._settings, published))
+        return described(self._settings, published, registered_workers(self._settings, published))
 
     async def close(self) -> None:
         if self._histories is not None:

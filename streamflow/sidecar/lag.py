@@ -22,17 +22,21 @@ _READ = ("request_invalid", "broker_refused")
 async def lag(
     log: LogOf, state: StateOf, partitions: Annotated[bool, Query(description="a row for each partition")] = False
 ) -> dict[str, Any]:
-    """How far the engine, ingress and task workers are behind, as `streamflow lag` tells it: records, and seconds since
-    the first of them came, 0 when nothing waits."""
+    """How far the engine, ingress and task workers are behind, as `streamflow lag --live` tells it: records; seconds
+    since the first of them came, 0 when nothing waits, null when that is not known; seconds until the group has caught
+    up, null when that is not known yet, or when it falls behind; and the state of a topic that cannot be read."""
     found = await log.lag()
-    return {"rows": [asdict(one) for one in found] if partitions else lag_rows(state.settings, found), "next": None}
+    return {
+        "rows": [asdict(one) for one in found.partitions] if partitions else lag_rows(state.settings, found),
+        "next": None,
+    }
 
 
 @router.get("/lanes", responses=declared(*_READ), dependencies=[needs(Right.READ_LAG)])
 async def lanes(log: LogOf, state: StateOf) -> dict[str, Any]:
     """Every lane: the workers that are there, the operations that they do, and the tasks that wait."""
     workers, _ = await log.workers()
-    return {"rows": lane_rows(state.settings, workers, await log.lag()), "next": None}
+    return {"rows": lane_rows(state.settings, workers, (await log.lag()).partitions), "next": None}
 
 
 @router.get("/workers", responses=declared(*_READ), dependencies=[needs(Right.READ_LAG)])

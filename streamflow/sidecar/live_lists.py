@@ -85,4 +85,4 @@ class Lists:
                 self._log.conversations.read,
                 lambda library: [(one.id, one.seq, one.open_turn) for one in library.conversations()],
             )
-        return [await self._log.lag(), worker_rows(*await self._log.workers())]
+        return [(await self._log.lag()).partitions, worker_rows(*await self._log.workers())]

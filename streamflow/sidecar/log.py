@@ -22,15 +22,15 @@ from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.members import Member
 from streamflow.kafka.publication import Published, Retired
 from streamflow.kafka.rollback import RolledBack
-from streamflow.kafka.serving import Presence
+from streamflow.kafka.worker_registry import RegisteredWorker
 from streamflow.operations.plugin import Registration
 from streamflow.ops.approvals import OpenApproval
+from streamflow.ops.command_request import Answer
 from streamflow.ops.dead_letters import Letter
 from streamflow.ops.history import END_AGAIN_S, END_S, explained
 from streamflow.ops.jobs_topic import Jobs
-from streamflow.ops.lag import PartitionLag
+from streamflow.ops.lag_rows import MeasuredLag
 from streamflow.ops.produce import Outgoing
-from streamflow.ops.requests import Answer
 from streamflow.ops.restarts import Restarted
 from streamflow.ops.shadow import Pair
 from streamflow.ops.starts import Request
@@ -150,10 +150,10 @@ class Log(Protocol):
     async def drop(self, letters: Sequence[Letter], *, why: str) -> set[str]:
         """Marks dead letters as given up; the ids of those that are."""
 
-    async def lag(self) -> list[PartitionLag]:
-        """How far the workers are behind."""
+    async def lag(self) -> MeasuredLag:
+        """How far the workers are behind, and how long they take to catch up."""
 
-    async def workers(self) -> tuple[list[Presence], dict[str, tuple[Member, ...]]]:
+    async def workers(self) -> tuple[list[RegisteredWorker], dict[str, tuple[Member, ...]]]:
         """The task workers that announced themselves, and the members of the other groups by role."""
 
     async def create_topics(self, names: Collection[str]) -> None:

@@ -15,9 +15,9 @@ from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.definitions import Snapshot
 from streamflow.operations.callbacks import API_PATH
-from streamflow.ops.exchange import UNANSWERED
+from streamflow.ops.command_client import UNANSWERED
+from streamflow.ops.command_request import new_id
 from streamflow.ops.history import described, partition_of_known_run
-from streamflow.ops.requests import new_id
 from streamflow.ops.starts import Request as StartOf
 from streamflow.ops.starts import request, started_before
 from streamflow.sidecar.bodies import JsonAnswer, JsonRoute

@@ -41,7 +41,7 @@ from streamflow.engine.record_keys import run_key
 from streamflow.engine.state import PartitionState, RunState
 from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError
-from streamflow.ids import partition_of, partition_of_run, run_id, start_place
+from streamflow.ids import command_place, partition_of, partition_of_run, run_id
 from streamflow.simulation.clock import START_MS, Clock
 from streamflow.simulation.definitions import Definitions, Reader
 from streamflow.simulation.ingress import Ingress
@@ -157,7 +157,7 @@ class Simulation:
 
     def run_of(self, start: Stored, definition: str, key: str) -> str:
         """The id of the run that a start command starts."""
-        place = start_place(self.log.topics[COMMANDS].id, start.partition, start.offset)
+        place = command_place(self.log.topics[COMMANDS].id, start.partition, start.offset)
         return run_id(self.limits.environment, definition, key, place)
 
     def cancel(self, run: str, reason: str = "") -> None:

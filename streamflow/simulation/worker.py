@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from streamflow.core.checkpoint import Checkpoint
-from streamflow.core.contiguity import Verdict
+from streamflow.core.gap_check import Verdict
 from streamflow.core.opening import is_too_old
 from streamflow.core.outbox import usable_topic
 from streamflow.core.partition import PartitionCore

@@ -20,7 +20,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from streamflow.kafka import admin
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from streamflow.kafka.topics import topic_name
 from streamflow.settings import Kafka, Lane, Settings, Tasks, Topics
 from tests.faults.shim import Control
@@ -86,6 +86,7 @@ class Installation:
         self.shims = {role: Control(folder / f"{role}.shim", self.state(role)) for role in shimmed}
         self._processes: dict[str, Child | subprocess.Popen[bytes]] = {}
         self._held = ExitStack()
+        self.strangers: list[Producer] = []
         self.bootstrap = ""
 
     def __enter__(self) -> Self:
@@ -160,6 +161,13 @@ class Installation:
         for value in values:
             producer.produce(topic, value, key, partition)
         assert producer.flush(60) == 0
+
+    def transactional(self, name: str) -> Producer:
+        """A producer of transactions that may stay open for a quarter of an hour."""
+        own = {"transactional.id": name, "transaction.timeout.ms": 900_000, "log_level": 0}
+        producer = Producer({"bootstrap.servers": self.bootstrap, **own})
+        producer.init_transactions(60)
+        return producer
 
     def send(self, event: str, topic: str, value: bytes) -> None:
         """A record that says it is this event, whatever its value is."""

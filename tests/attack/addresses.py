@@ -22,8 +22,8 @@ from tests.attack import Attack, Seen
 from tests.attack.processes import apart
 from tests.contract.servers import attempt, http_server
 from tests.contract.test_plugin import SPEC
-from tests.unit.operations.test_address import NEVER, NEVER_BY_NAME, PRIVATE, SPELLINGS, STEPS_OUT
 from tests.unit.operations.test_dialling import DIALLING
+from tests.unit.operations.test_egress_policy import NEVER, NEVER_BY_NAME, PRIVATE, SPELLINGS, STEPS_OUT
 
 NAME = "rebound.example"
 # what a resolver may answer, although nothing may go there even if the name is allowed

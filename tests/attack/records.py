@@ -18,7 +18,7 @@ import httpx2
 
 from streamflow.cli.main import main
 from streamflow.engine import commands as c
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from streamflow.wire.codec import encode_command
 from tests.attack import Attack, Seen
 from tests.attack.processes import apart, peak_bytes

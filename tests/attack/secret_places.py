@@ -24,7 +24,7 @@ from streamflow.operations.http import HttpRequest
 from streamflow.operations.plugin import PluginOperation, PluginSpec, plugin_egress
 from streamflow.operations.registry import Registry
 from streamflow.ops.log import configure_log
-from streamflow.runtime.performing import Performer
+from streamflow.runtime.task_executor import TaskExecutor
 from streamflow.secrets import read_secret
 from streamflow.settings import Connection, Settings, Tasks
 from tests.attack import Attack, Seen
@@ -32,7 +32,7 @@ from tests.attack.applications import application, client
 from tests.attack.processes import apart
 from tests.contract.servers import attempt, http_server
 from tests.contract.test_plugin import SPEC
-from tests.unit.runtime.test_performing import Known, a_task
+from tests.unit.runtime.test_task_executor import Known, a_task
 
 DECOY = "a decoy that nobody may hear of"
 _READ_S = 2.0
@@ -201,7 +201,7 @@ def _echoed(_seed: int) -> Seen:
             partner = Connection(kind="http", url=f"http://{host}", headers={"Authorization": "env:ATTACK_PARTNER"})
             settings = Settings(tasks=Tasks(connections={"partner": partner}, output_bytes=100_000))
             operation: Any = HttpRequest(settings)
-            performer = Performer(settings, Known(operation), lambda task, for_s: "https://x/")
+            executor = TaskExecutor(settings, Known(operation), lambda task, for_s: "https://x/")
             for where in ("200", "400", "500", "302", "header", "reason", "name"):
                 for spelling in SPELLINGS:
                     input: dict[str, Any] = {
@@ -211,7 +211,7 @@ def _echoed(_seed: int) -> Seen:
                     }
                     input |= {"expect": [int(where)]} if where == "400" else {}
                     task = a_task(input, operation="http.request", timeout_ms=5000)
-                    _, value = await performer.perform(task)
+                    _, value = await executor.perform(task)
                     structlog.get_logger("attack").warning("answered", value=value.decode(), header=secret)
                     kept.append((f"{where}, {spelling}", value.decode()))
             await operation.close()

@@ -20,6 +20,7 @@ from typing import Any
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from streamflow.cli.worker import GC_THRESHOLD
+from streamflow.core.partition_metrics import PartitionMetrics
 from streamflow.definition.compile import plan_of
 from streamflow.definition.content import canonical, sha256_of
 from streamflow.definition.plan import Plan
@@ -107,20 +108,22 @@ def measure(stage: Stage) -> list[Row]:
 def _run(values: list[bytes], contents: _Contents, store: RocksStore) -> tuple[dict[str, float], int]:
     """CPU seconds by part, and how many transitions were made."""
     now, limits, overlay = time.thread_time, Limits(), Overlay(store)
-    runs, changelog, metrics = _Batches(), _Batches(), ProcessMetrics(Process.ENGINE)
+    runs, changelog = _Batches(), _Batches()
+    metrics = PartitionMetrics(overlay, 0, ProcessMetrics(Process.ENGINE), lambda found: None)
     spent: dict[str, float] = defaultdict(float)
     made, at_ms = 0, int(time.time() * 1000)
     for offset, value in enumerate(values):
         began = now()
         command = decode_command(value)
         decoded = now()
-        partition_of(command.key, PARTITIONS)  # type: ignore[union-attr]
+        business_key: str = command.key  # type: ignore[union-attr]
+        partition_of(business_key, PARTITIONS)
         placed = now()
         decision = decide(overlay, contents, overlay.own, command, at_ms, offset, limits)
         decided = now()
         overlay.apply(decision.changes)
-        applied = now()
-        metrics.decided(decision, applied - began)
+        applied, record_key = now(), business_key.encode()
+        metrics.decided(decision, record_key, applied - began)
         measured = now()
         encoded = [encode_transition(transition, None) for transition in decision.transitions]
         written = now()

@@ -32,7 +32,8 @@ from streamflow.definition.plan import Plan
 from streamflow.definition.syntax import parse_catalog, parse_definition
 from streamflow.engine import commands as c
 from streamflow.engine.builder import Limits
-from streamflow.engine.trace import Sampling, command_place
+from streamflow.engine.trace import Sampling
+from streamflow.ids import command_place
 from streamflow.metrics.collector import ProcessMetrics
 from streamflow.metrics.registry import Process
 from streamflow.runtime.decision_spans import DecisionSpans
@@ -53,6 +54,7 @@ LIMIT_PERCENT = 5.0
 _CHECKPOINT = 4000  # commands
 _TURN = 500  # commands, of one side of a pair
 _TOPIC_ID = "bench"
+_Command = tuple[bytes, bytes]  # the key and the value of its record
 
 
 class _Definitions:
@@ -160,9 +162,9 @@ class _Exporter(NoMetrics):
             yield one
         self.made += 1
 
-    def count(self, name: str, value: int = 1, **labels: str) -> None:
+    def count(self, name: str, value: float = 1, **labels: str) -> None:
         """See `Metrics`."""
-        self.done += value
+        self.done += int(value)
 
     def cpu_s(self) -> float:
         """CPU seconds of its thread, when everything is exported."""
@@ -186,8 +188,8 @@ class _Pair(NamedTuple):
 
     case: _Case
     exporter: _Exporter
-    bare: list[bytes]  # commands
-    sampled: list[bytes]  # the same, as the case has them
+    bare: list[_Command]
+    sampled: list[_Command]  # the same, as the case has them
     definitions: _Definitions
     folder: Path
 
@@ -230,8 +232,8 @@ def _receiver(is_wanted: bool) -> Iterator[str | None]:
             receiver.stdin.close()
 
 
-def _encoded(found: Iterable[c.Deliver]) -> list[bytes]:
-    return [encode_command(command) for command in found]
+def _encoded(found: Iterable[c.Deliver]) -> list[_Command]:
+    return [(command.key.encode(), encode_command(command)) for command in found]
 
 
 def _sampled(plain: list[c.Deliver], sampling: Sampling) -> Iterator[c.Deliver]:
@@ -243,7 +245,7 @@ def _sampled(plain: list[c.Deliver], sampling: Sampling) -> Iterator[c.Deliver]:
 
 
 def _decided(
-    values: list[bytes], definitions: _Definitions, folder: Path, metrics: Metrics | None, tracer: Tracer | None
+    found: list[_Command], definitions: _Definitions, folder: Path, metrics: Metrics | None, tracer: Tracer | None
 ) -> Iterator[None]:
     """Decides the commands, and stops after each `_TURN` of them."""
     store = RocksStore(folder, write_buffer_bytes=16 << 20, block_cache_bytes=32 << 20)
@@ -259,8 +261,8 @@ def _decided(
         traced=None if tracer is None else DecisionSpans(tracer, _TOPIC_ID, "engine", lambda event: event),
     )
     core.begin(0)
-    for offset, value in enumerate(values):
-        core.take(Record("commands", 0, offset, now_ms, b"", value), now_ms)
+    for offset, (key, value) in enumerate(found):
+        core.take(Record("commands", 0, offset, now_ms, key, value), now_ms)
         if core.outputs:
             core.acknowledged(core.interval, len(core.outputs))
             core.outputs.clear()

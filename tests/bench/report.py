@@ -13,7 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from streamflow.kafka.jars import KAFKA_VERSION
+from streamflow.kafka.embedded.jars import KAFKA_VERSION
 
 _BUSY = 1.0  # load average above which figures mean little
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streamflow.kafka import admin
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from tests.proof.world import PARTITIONS, ROOT, Failed, Say, Worker, World, wait
 
 ARRIVALS = "arrivals"  # the source topic, without its prefix

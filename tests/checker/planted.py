@@ -94,7 +94,7 @@ def version_changed(state: Path) -> None:
 
 def record_skipped(state: Path) -> None:
     """After a restart the input begins one record too late, and nobody asks for the hole."""
-    from streamflow.core.contiguity import Verdict
+    from streamflow.core.gap_check import Verdict
     from streamflow.core.partition import PartitionCore
     from streamflow.runtime.engine import EngineHost
 

@@ -9,8 +9,8 @@ import pytest
 from aiohttp import web
 
 from streamflow.errors import OperationError
-from streamflow.operations.address import Policy, parse_url
 from streamflow.operations.egress import Egress, Request
+from streamflow.operations.egress_policy import Policy, parse_url
 from streamflow.operations.http import HttpRequest
 from streamflow.settings import Connection, Settings
 from tests.contract.http_requests import ask, failing, mirror, opened, told

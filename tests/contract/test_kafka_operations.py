@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streamflow.ids import partition_of
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from streamflow.settings import Kafka, Settings
 from tests.conftest import eventually, needs_broker
 from tests.contract.stores import Worker, worker

@@ -18,8 +18,8 @@ from streamflow.errors import OperationError, Rejected
 from streamflow.history.reader import HistoryReader
 from streamflow.kafka.publication import publish
 from streamflow.operations.plugin import Registration
+from streamflow.ops.command_request import Answer
 from streamflow.ops.jobs import Job, Target, added
-from streamflow.ops.requests import Answer
 from streamflow.ops.starts import request, started_before
 from streamflow.settings import History, Settings, Topics
 from streamflow.sidecar.job_runner import JobRunner
@@ -275,9 +275,11 @@ def test_whoever_listens_hears_what_happens_until_it_stops(made: Made, run: Run)
 
 def test_lag_and_workers_are_told(run: Run) -> None:
     async def story(log: Log) -> None:
-        lags = await log.lag()
+        measured = await log.lag()
+        lags = measured.partitions
         assert "engine" in {one.role for one in lags}
         assert all(one.seconds == 0 for one in lags if one.records == 0)
+        assert set(measured.drains) == {(one.role, one.topic) for one in lags}
         _, members = await log.workers()
         assert members["engine"]
 

@@ -123,6 +123,25 @@ def test_who_reads_the_history_has_its_disk() -> None:
     assert "history:/var/lib/streamflow" in OURS["sidecar"]["volumes"]
 
 
+# -- health
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_is_checked_often_while_it_starts_and_seldom_later(name: str) -> None:
+    """Each check starts a program, for Kafka a JVM."""
+    check = SERVICES[name]["healthcheck"]
+    if name == "topics":
+        assert check == {"disable": True}  # it ends
+        return
+    assert check["test"][0] == "CMD"
+    assert (check["interval"], check["start_period"], check["start_interval"]) == ("30s", "60s", "3s")
+
+
+def test_the_mirror_waits_for_the_registry() -> None:
+    wanted = OURS["engine"]["depends_on"] | {"registry": {"condition": "service_healthy", "required": False}}
+    assert OURS["mirror"]["depends_on"] == wanted
+
+
 # -- what it mounts
 
 

@@ -18,7 +18,7 @@ from tests.unit.test_alerts import EXPORTED, RULES
 
 FILES = sorted((Path(__file__).parents[2] / "deploy/dashboards").glob("*.json"))
 OF_PROCESSES = {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds"}
-OF_TARGETS = {"instance", "job", "le"}
+OF_TARGETS = {"instance", "job", "namespace", "le"}
 SCRAPED = re.compile(r"\b((?:streamflow|process)_\w+)(?:\{([^}]*)\})?")
 
 
@@ -100,6 +100,15 @@ def test_a_dashboard_fits_any_grafana(file: Path) -> None:
         assert panel["datasource"]["uid"] == "${datasource}", panel["title"]
         assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
         assert all(target["datasource"]["uid"] == "${datasource}" for target in panel["targets"]), panel["title"]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_dashboard_shows_the_namespaces_that_are_chosen(file: Path) -> None:
+    variable = board(file)["templating"]["list"][1]
+    assert (variable["name"], variable["current"]["value"], variable["allValue"]) == ("namespace", "$__all", ".*")
+    for query in queries(file):
+        if query != variable["definition"]:
+            assert all(matchers.startswith('namespace=~"$namespace"') for _, matchers in SCRAPED.findall(query)), query
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

@@ -63,7 +63,9 @@ def test_a_kafka_must_be_named() -> None:
         ("secrets", {"token": {"secretName": "s", "key": "k", "roles": ["engines"]}}),
         ("lanes", {}),
         ("lanes.Upper", DEFAULTS["lanes"]["default"]),
-        ("networkPolicy.kafka.ports", []),
+        ("networkPolicy.kafka.ports", [0]),
+        ("networkPolicy.notifications.ports", []),
+        ("networkPolicy.kafka.port", 9092),
         ("monitoring.rules.enabled", "yes"),
     ],
 )

@@ -19,7 +19,7 @@ from typing import Any
 
 from jsonschema_rs import Draft202012Validator, Registry, ValidationError
 
-from streamflow.kafka.jars import cache_folder, locked, say
+from streamflow.kafka.embedded.jars import cache_folder, locked, say
 from tests.servers.process import ServerMissing
 
 HELM = "v3.22.0"

@@ -29,10 +29,11 @@ _NAME = {"type": "string", "pattern": "^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$"}
 _LANE = "^[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?$"
 _QUANTITY = {"type": ["string", "integer"], "pattern": "^[0-9]+(\\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"}
 _TEXT = {"type": "string"}
+_URL = {"type": "string", "pattern": "^(https?://.+)?$"}
 _FLAG = {"type": "boolean"}
 _MAP = {"type": "object", "additionalProperties": {"type": "string"}}
 _OBJECTS = {"type": "array", "items": {"type": "object"}}
-_PORTS = {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 1, "maximum": 65535}}
+_PORTS = {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 65535}}
 
 
 def _closed(required: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:
@@ -54,13 +55,20 @@ _RESOURCES = _closed(
     limits=_closed(("memory",), cpu=_QUANTITY, memory=_QUANTITY),
 )
 _DISK = _closed(("size",), size=_QUANTITY, storageClass=_TEXT)
-_SCALING = _closed(
-    ("enabled", "minReplicas", "maxReplicas", "lagSeconds"),
-    enabled=_FLAG,
-    minReplicas=_count(1),
-    maxReplicas=_count(1),
-    lagSeconds={"type": "number", "exclusiveMinimum": 0},
-)
+
+
+def _scaling(threshold: str) -> dict[str, Any]:
+    return _closed(
+        ("enabled", "minReplicas", "maxReplicas", threshold),
+        enabled=_FLAG,
+        minReplicas=_count(1),
+        maxReplicas=_count(1),
+        **{threshold: {"type": "number", "exclusiveMinimum": 0}},
+    )
+
+
+_BY_LAG = _scaling("lagSeconds")
+_REACHED = _closed(("to", "ports"), to=_OBJECTS, ports=_PORTS)
 _KEPT = ("terminationGraceSeconds", "resources")
 
 
@@ -78,7 +86,7 @@ def schema() -> dict[str, Any]:
         key={"type": "string", "pattern": "^[A-Za-z0-9._-]+$"},
         roles={"type": "array", "minItems": 1, "uniqueItems": True, "items": {"enum": list(ROLES)}},
     )
-    lane = _role(("replicas", "autoscaling"), replicas=_count(), autoscaling=_SCALING)
+    lane = _role(("replicas", "autoscaling"), replicas=_count(), autoscaling=_BY_LAG)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Values of the chart streamflow",
@@ -98,9 +106,9 @@ def schema() -> dict[str, Any]:
             imagePullSecrets={"type": "array", "items": _closed(("name",), name=_NAME)},
             settings=settings,
             secrets={"type": "object", "propertyNames": _NAME, "additionalProperties": secret},
-            topics=_closed(("apply", "resources"), apply=_FLAG, resources=_RESOURCES),
+            topics=_closed(("apply", "added", "resources"), apply=_FLAG, added=_count(), resources=_RESOURCES),
             engine=_role(("replicas", "disk"), replicas=_count(1), partition=_count(), disk=_DISK),
-            ingress=_role(("replicas", "autoscaling"), replicas=_count(), autoscaling=_SCALING),
+            ingress=_role(("replicas", "autoscaling"), replicas=_count(), autoscaling=_BY_LAG),
             lanes={
                 "type": "object",
                 "minProperties": 1,
@@ -110,8 +118,9 @@ def schema() -> dict[str, Any]:
             history=_role(("enabled", "replicas", "disk"), enabled=_FLAG, replicas=_count(1), disk=_DISK),
             mirror=_role(("replicas",), replicas=_count()),
             sidecar=_role(
-                ("replicas", "ingress"),
+                ("replicas", "autoscaling", "ingress"),
                 replicas=_count(1),
+                autoscaling=_scaling("requestsPerSecond"),
                 ingress=_closed(
                     ("enabled",), enabled=_FLAG, className=_TEXT, host=_TEXT, tlsSecretName=_TEXT, annotations=_MAP
                 ),
@@ -121,22 +130,27 @@ def schema() -> dict[str, Any]:
                 annotations=_MAP, nodeSelector=_MAP, tolerations=_OBJECTS, priorityClassName=_TEXT, zones=_FLAG
             ),
             networkPolicy=_closed(
-                ("enabled", "kafka", "postgresql", "registry"),
+                ("enabled", "kafka", "oauth", "tracing", "postgresql", "registry", "notifications"),
                 enabled=_FLAG,
-                kafka=_closed(("to", "ports"), to=_OBJECTS, ports=_PORTS),
-                postgresql=_closed(("to", "ports"), to=_OBJECTS, ports=_PORTS),
-                registry=_closed(("to", "ports"), to=_OBJECTS, ports=_PORTS),
+                kafka=_REACHED,
+                oauth=_REACHED,
+                tracing=_REACHED,
+                postgresql=_REACHED,
+                registry=_REACHED,
+                notifications=_closed(("to", "ports"), to=_OBJECTS, ports={**_PORTS, "minItems": 1}),
                 metricsFrom=_OBJECTS,
                 sidecarFrom=_OBJECTS,
+                egress=_OBJECTS,
                 tasksEgress=_OBJECTS,
                 sidecarEgress=_OBJECTS,
+                historyEgress=_OBJECTS,
             ),
             monitoring=_closed(
                 serviceMonitor=_closed(("enabled",), enabled=_FLAG, labels=_MAP, interval=_TEXT),
-                rules=_closed(("enabled",), enabled=_FLAG, labels=_MAP),
+                rules=_closed(("enabled",), enabled=_FLAG, labels=_MAP, runbookBase=_URL),
                 dashboards=_closed(("enabled",), enabled=_FLAG, labels=_MAP),
             ),
-            autoscaling=_closed(prometheus={"type": "string", "pattern": "^(https?://.+)?$"}),
+            autoscaling=_closed(prometheus=_URL),
         ),
         "$defs": shared,
     }

@@ -16,12 +16,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from streamflow.cli.dev_address import SidecarPlace
+from streamflow.cli.dev_discovery import SidecarPlace
 from streamflow.cli.main import main
 from streamflow.cli.processes import Workers, environment
 from streamflow.errors import OperationError
 from streamflow.kafka.admin import apply
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from streamflow.settings import Settings
 
 PROJECT = Path(__file__).parents[2]

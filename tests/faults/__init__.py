@@ -9,7 +9,7 @@ verdicts in a table.
 
 An experiment (`trial`) is a prefix of its own on a broker (`site`): orders flow in from a foreign client (`work`),
 somebody follows `runs` and answers approvals (`watcher`), operations call an HTTP server that keeps a ledger
-(`outside`), and the `nemesis` plays its blows, each of a kind in `kinds`. Then everything is mended, drained, stopped
-in order and judged by `streamflow_check`, which somebody else wrote. Disks and clocks are broken by a library that
+(`outside`), and the `nemesis` injects faults, each of a kind in `kinds`. Then everything is mended, drained, stopped in
+order and judged by `streamflow_check`, which somebody else wrote. Disks and clocks are broken by a library that
 workers and brokers load (`shim`), networks by namespaces (`netns`). What was found is in FINDINGS.md.
 """

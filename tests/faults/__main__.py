@@ -20,7 +20,7 @@ from tests.evidence.product import ChangedError, product_hash
 from tests.evidence.results import file_of
 from tests.faults import kinds
 from tests.faults.ability import missing
-from tests.faults.nemesis import KINDS, Blow, from_json, mixed, single, to_json
+from tests.faults.nemesis import KINDS, Injection, from_json, mixed, single, to_json
 
 __all__ = ["kinds", "main"]
 
@@ -151,8 +151,12 @@ def _known() -> str:
 
 def _planned(asked: argparse.Namespace, usable: Sequence[str]) -> Iterable[dict[str, Any]]:
     if asked.schedule:
-        blows = from_json(asked.schedule.read_text())
-        yield {"kind": MIXED if len(blows) > 1 else blows[0].kind, "seed": asked.seed, "schedule": to_json(blows)}
+        injections = from_json(asked.schedule.read_text())
+        yield {
+            "kind": MIXED if len(injections) > 1 else injections[0].kind,
+            "seed": asked.seed,
+            "schedule": to_json(injections),
+        }
         return
     quick, slow = (
         [name for name in usable if (KINDS[name].setting.brokers > 1) is several] for several in (False, True)
@@ -165,8 +169,8 @@ def _planned(asked: argparse.Namespace, usable: Sequence[str]) -> Iterable[dict[
     yield from (_one(name, seed, single(name, seed)) for seed in seeds for name in slow)
 
 
-def _one(name: str, seed: int, blows: Sequence[Blow]) -> dict[str, Any]:
-    return {"kind": name, "seed": seed, "schedule": to_json(blows)}
+def _one(name: str, seed: int, injections: Sequence[Injection]) -> dict[str, Any]:
+    return {"kind": name, "seed": seed, "schedule": to_json(injections)}
 
 
 def _done(out: Path) -> dict[tuple[str, int], dict[str, Any]]:

@@ -14,9 +14,9 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from streamflow.kafka.broker import JVM, EmbeddedBroker
-from streamflow.kafka.jars import distribution
-from streamflow.kafka.node import Ports, free_ports, properties, write_properties
+from streamflow.kafka.embedded.broker import JVM, EmbeddedBroker
+from streamflow.kafka.embedded.jars import distribution
+from streamflow.kafka.embedded.node import Ports, free_ports, properties, write_properties
 from tests.proof.world import Failed, _die_with_parent
 
 NODES = (1, 2, 3)

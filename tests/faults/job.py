@@ -16,8 +16,8 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
-from streamflow.kafka.broker import EmbeddedBroker
-from streamflow.kafka.node import free_ports, keep_ports
+from streamflow.kafka.embedded.broker import EmbeddedBroker
+from streamflow.kafka.embedded.node import free_ports, keep_ports
 from tests.faults.ability import has
 from tests.faults.cluster import Cluster
 from tests.faults.nemesis import from_json
@@ -41,8 +41,8 @@ def main() -> int:
     with Outside(folder / "outside") as outside:
         for number, broker, shim, line in _served(folder):
             asked = json.loads(line)
-            blows = from_json(asked["schedule"])
-            if setting_of(blows).brokers > 1:
+            injections = from_json(asked["schedule"])
+            if setting_of(injections).brokers > 1:
                 try:
                     cluster = Cluster(folder / "cluster").start()
                 except Exception:  # noqa: BLE001 - told in the table
@@ -63,8 +63,8 @@ def main() -> int:
                 _tell(answers, {"said": f"[{asked['kind']} {asked['seed']}] {text}"})
 
             place = folder / f"{number}-{asked['kind']}-{asked['seed']}"
-            where = cluster if cluster is not None and setting_of(blows).brokers > 1 else broker
-            result = run(asked["kind"], asked["seed"], blows, where, outside, place, say, shim)
+            where = cluster if cluster is not None and setting_of(injections).brokers > 1 else broker
+            result = run(asked["kind"], asked["seed"], injections, where, outside, place, say, shim)
             _tell(answers, asdict(result))
             if not result.ok:
                 broker.kill()  # nobody knows how it was left; the next one begins with a start

@@ -17,7 +17,7 @@ WORK_S = 3.0
 
 
 @dataclass(frozen=True)
-class Blow:
+class Injection:
     """One entry of a schedule: the kind of fault, whom it hits, when (seconds after the work began), and for how
     long."""
 
@@ -59,8 +59,8 @@ class Fault:
 
     @classmethod
     def places(cls, target: str) -> frozenset[str]:
-        """What it needs to itself: blows that share a place follow each other, others come together. `broker`: it asks
-        the broker for something, or has workers end in order."""
+        """What it needs to itself: injections that share a place follow each other, others come together. `broker`: it
+        asks the broker for something, or has workers end in order."""
         return frozenset({target or "broker"})
 
     def prepare(self, site: Site) -> None:
@@ -85,11 +85,11 @@ def kind(fault: type[Fault]) -> type[Fault]:
     return fault
 
 
-def single(name: str, seed: int) -> list[Blow]:
-    """A schedule of one blow."""
+def single(name: str, seed: int) -> list[Injection]:
+    """A schedule of one injection."""
     fault, chosen = KINDS[name], random.Random(f"{name}/{seed}")
     return [
-        Blow(
+        Injection(
             name,
             chosen.choice(list(fault.targets)),
             round(chosen.uniform(0.5, 2.0), 3),
@@ -98,31 +98,31 @@ def single(name: str, seed: int) -> list[Blow]:
     ]
 
 
-def mixed(seed: int, names: Iterable[str]) -> list[Blow]:
-    """A schedule of three to six blows of kinds that may come together."""
+def mixed(seed: int, names: Iterable[str]) -> list[Injection]:
+    """A schedule of three to six injections of kinds that may come together."""
     chosen = random.Random(f"mixed/{seed}")
     usable = sorted(name for name in names if KINDS[name].mixes)
-    blows = []
+    injections = []
     for _ in range(chosen.randint(3, 6)):
         name = chosen.choice(usable)
         fault = KINDS[name]
-        blows.append(
-            Blow(
+        injections.append(
+            Injection(
                 name,
                 chosen.choice(list(fault.targets)),
                 round(chosen.uniform(0.3, 5.0), 3),
                 round(chosen.uniform(*fault.span_s), 3),
             )
         )
-    return sorted(blows, key=lambda blow: blow.at_s)
+    return sorted(injections, key=lambda injection: injection.at_s)
 
 
-def to_json(blows: Sequence[Blow]) -> str:
-    return json.dumps([asdict(blow) for blow in blows])
+def to_json(injections: Sequence[Injection]) -> str:
+    return json.dumps([asdict(injection) for injection in injections])
 
 
-def from_json(text: str) -> list[Blow]:
-    return [Blow(**blow) for blow in json.loads(text)]
+def from_json(text: str) -> list[Injection]:
+    return [Injection(**injection) for injection in json.loads(text)]
 
 
 @dataclass
@@ -131,15 +131,17 @@ class Nemesis:
     mended."""
 
     site: Site
-    blows: Sequence[Blow]
+    injections: Sequence[Injection]
     seed: int
     faults: dict[str, Fault] = field(default_factory=dict)
     injected_ms: list[float] = field(default_factory=list)
     healed_ms: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for blow in self.blows:
-            self.faults.setdefault(blow.kind, KINDS[blow.kind](random.Random(f"{blow.kind}/{self.seed}/how")))
+        for injection in self.injections:
+            self.faults.setdefault(
+                injection.kind, KINDS[injection.kind](random.Random(f"{injection.kind}/{self.seed}/how"))
+            )
 
     def prepare(self) -> None:
         for fault in self.faults.values():
@@ -148,22 +150,22 @@ class Nemesis:
     def play(self, say: Callable[[str], None]) -> None:
         """Returns when everything is mended."""
         began = time.monotonic()
-        due = list(self.blows)
-        broken: list[tuple[float, Blow]] = []
+        due = list(self.injections)
+        broken: list[tuple[float, Injection]] = []
         while due or broken:
             now = time.monotonic() - began
-            for until, blow in [one for one in broken if now >= one[0]]:
-                say(f"mends {blow}")
-                self.faults[blow.kind].heal(self.site, blow.target)
+            for until, injection in [one for one in broken if now >= one[0]]:
+                say(f"mends {injection}")
+                self.faults[injection.kind].heal(self.site, injection.target)
                 self.healed_ms.append(time.time() * 1000)
-                broken.remove((until, blow))
-            taken = frozenset[str]().union(*(_places(blow) for _, blow in broken))
-            for blow in [one for one in due if now >= one.at_s and not taken & _places(one)][:1]:
-                say(str(blow))
+                broken.remove((until, injection))
+            taken = frozenset[str]().union(*(_places(injection) for _, injection in broken))
+            for injection in [one for one in due if now >= one.at_s and not taken & _places(one)][:1]:
+                say(str(injection))
                 self.injected_ms.append(time.time() * 1000)
-                self.faults[blow.kind].inject(self.site, blow.target)
-                due.remove(blow)
-                broken.append((time.monotonic() - began + blow.for_s, blow))
+                self.faults[injection.kind].inject(self.site, injection.target)
+                due.remove(injection)
+                broken.append((time.monotonic() - began + injection.for_s, injection))
             time.sleep(0.005)
 
     def mend_all(self) -> None:
@@ -171,8 +173,8 @@ class Nemesis:
             fault.clean(self.site)
 
 
-def _places(blow: Blow) -> frozenset[str]:
-    return KINDS[blow.kind].places(blow.target)
+def _places(injection: Injection) -> frozenset[str]:
+    return KINDS[injection.kind].places(injection.target)
 
 
 def victim(site: Site, target: str, chosen: random.Random) -> Worker:

@@ -16,7 +16,7 @@ from typing import Any
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streamflow.kafka import admin
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from streamflow.settings import Kafka, Lane, Settings, Tasks, Topics
 from tests.faults.cluster import NODES, Cluster
 from tests.faults.definitions import DONE, SOURCES, publish_all
@@ -26,7 +26,7 @@ from tests.faults.shim import Control
 from tests.faults.watcher import Watcher
 from tests.faults.work import Generator
 from tests.integration.forked import Forked
-from tests.proof.reader import Stranger
+from tests.proof.reader import IndependentReader
 from tests.proof.world import Failed, Worker
 
 PARTITIONS = 4
@@ -119,7 +119,7 @@ class Site:
         admin.apply(self.settings)
         self.create_sources((*SOURCES, DONE))
         publish_all(self.settings, f"http://{self.outside.host}/{self.experiment}")
-        self.stranger = Stranger(self.bootstrap, self.prefix)
+        self.stranger = IndependentReader(self.bootstrap, self.prefix)
 
     def create_sources(self, names: Sequence[str]) -> None:
         client = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})

@@ -25,13 +25,13 @@ def test_the_same_seed_gives_the_same_schedule(name: str) -> None:
 
 
 def test_a_printed_schedule_can_be_played_again() -> None:
-    blows = mixed(3, KINDS)
-    assert from_json(to_json(blows)) == blows
-    assert 3 <= len(blows) <= 6
+    injections = mixed(3, KINDS)
+    assert from_json(to_json(injections)) == injections
+    assert 3 <= len(injections) <= 6
 
 
 def test_mixed_schedules_leave_out_what_does_not_mix() -> None:
-    named = {blow.kind for seed in range(200) for blow in mixed(seed, KINDS)}
+    named = {injection.kind for seed in range(200) for injection in mixed(seed, KINDS)}
     assert named == {name for name, fault in KINDS.items() if fault.mixes}
 
 

@@ -1,4 +1,4 @@
-"""The short mix: what needs no privileges, blow after blow on one world, while work flows through it."""
+"""The short mix: what needs no privileges, injection after injection on one world, while work flows through it."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import pytest
 
 from tests.conftest import needs_broker
 from tests.faults.job import open_broker
-from tests.faults.nemesis import Blow
+from tests.faults.nemesis import Injection
 from tests.faults.outside import Outside
 from tests.faults.trial import run
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 
 MIX = (
-    Blow("engine-killed", "engine", 0.4, 0.3),
-    Blow("http-silent", "", 0.9, 0.5),
-    Blow("tasks-killed", "tasks", 1.0, 0.3),
-    Blow("ingress-killed", "ingress", 1.3, 0.3),
-    Blow("state-deleted", "engine", 1.6, 0.2),
-    Blow("http-down", "", 2.0, 0.6),
-    Blow("engine-stopped", "engine", 2.2, 0.1),
-    Blow("sst-truncated", "engine", 2.8, 0.2),
-    Blow("broker-killed", "", 3.4, 0.2),
+    Injection("engine-killed", "engine", 0.4, 0.3),
+    Injection("http-silent", "", 0.9, 0.5),
+    Injection("tasks-killed", "tasks", 1.0, 0.3),
+    Injection("ingress-killed", "ingress", 1.3, 0.3),
+    Injection("state-deleted", "engine", 1.6, 0.2),
+    Injection("http-down", "", 2.0, 0.6),
+    Injection("engine-stopped", "engine", 2.2, 0.1),
+    Injection("sst-truncated", "engine", 2.8, 0.2),
+    Injection("broker-killed", "", 3.4, 0.2),
 )
 
 

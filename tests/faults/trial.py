@@ -13,14 +13,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from streamflow_check.broker import Broker
 from streamflow_check.experiment import Experiment
 from streamflow_check.judge import judge
 from tests.faults import kinds
 from tests.faults.cluster import Cluster
 from tests.faults.definitions import DONE, SOURCES
-from tests.faults.nemesis import KINDS, Blow, Nemesis, Setting, to_json
+from tests.faults.nemesis import KINDS, Injection, Nemesis, Setting, to_json
 from tests.faults.outside import Outside
 from tests.faults.shim import Control
 from tests.faults.site import LANES, Say, Site
@@ -47,7 +47,7 @@ class Result:
     broken: list[str] = field(default_factory=list)
     evidence: list[str] = field(default_factory=list)
     stall_s: float = 0.0  # the longest time without a transition in any partition
-    broken_s: float = 0.0  # from the first blow until everything was mended; a broker is mended when it answers
+    broken_s: float = 0.0  # from the first injection until everything was mended; a broker is mended when it answers
     limits: str = ""
     seconds: float = 0.0
     facts: dict[str, Any] = field(default_factory=dict)
@@ -61,9 +61,9 @@ class Result:
         return self.verdict == "kept"
 
 
-def setting_of(blows: Sequence[Blow]) -> Setting:
+def setting_of(injections: Sequence[Injection]) -> Setting:
     """What all faults of a schedule together need."""
-    settings = [KINDS[blow.kind].setting for blow in blows]
+    settings = [KINDS[injection.kind].setting for injection in injections]
     return Setting(
         max(one.engines for one in settings),
         all(one.static for one in settings),
@@ -75,7 +75,7 @@ def setting_of(blows: Sequence[Blow]) -> Setting:
 def run(
     kind: str,
     seed: int,
-    blows: Sequence[Blow],
+    injections: Sequence[Injection],
     broker: EmbeddedBroker | Cluster,
     outside: Outside,
     folder: Path,
@@ -83,10 +83,10 @@ def run(
     broker_shim: Control | None,
 ) -> Result:
     """Plays a schedule; never raises for what the system does."""
-    result, began = Result(kind, seed, to_json(blows)), time.monotonic()
+    result, began = Result(kind, seed, to_json(injections)), time.monotonic()
     try:
         with Site(broker, outside, folder, say, broker_shim) as site:
-            nemesis = Nemesis(site, blows, seed)
+            nemesis = Nemesis(site, injections, seed)
             try:
                 _play(site, nemesis, kind, seed, result)
             except Failed:
@@ -144,7 +144,7 @@ def _warned(site: Site) -> dict[str, int]:
 
 
 def _play(site: Site, nemesis: Nemesis, kind: str, seed: int, result: Result) -> None:
-    setting = setting_of(nemesis.blows)
+    setting = setting_of(nemesis.injections)
     marks = [time.monotonic()]
     site.build()
     nemesis.prepare()
@@ -155,7 +155,7 @@ def _play(site: Site, nemesis: Nemesis, kind: str, seed: int, result: Result) ->
         site.worker(role, role, static=setting.static)
     site.wait_ready()
     marks.append(time.monotonic())
-    work_s = max(setting.work_s, max(blow.at_s for blow in nemesis.blows) + 1)
+    work_s = max(setting.work_s, max(injection.at_s for injection in nemesis.injections) + 1)
     site.generate(Generator(site.bootstrap, site.prefix, drawn(f"{kind}/{seed}", work_s, PER_S, more=site.starts)))
     nemesis.play(site.say)
     mended = time.time() * 1000
@@ -164,7 +164,7 @@ def _play(site: Site, nemesis: Nemesis, kind: str, seed: int, result: Result) ->
     result.facts["cpu_s"] = site.cpu_s
     result.stall_s = round(watcher.stall_s(nemesis.injected_ms[0], max(mended, nemesis.healed_ms[-1])), 2)
     result.broken_s = round((nemesis.healed_ms[-1] - nemesis.injected_ms[0]) / 1000, 2)
-    result.limits = KINDS[nemesis.blows[0].kind].limits
+    result.limits = KINDS[nemesis.injections[0].kind].limits
     watcher.stop()
     site.watcher = None
     without = frozenset[str]().union(*(fault.without for fault in nemesis.faults.values()))

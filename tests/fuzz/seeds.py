@@ -13,7 +13,7 @@ import fastavro
 from google.protobuf import descriptor_pb2, timestamp_pb2
 from ruamel.yaml import YAML
 
-from streamflow.cli import sources
+from streamflow.cli import definition_files
 from streamflow.definition.content import canonical
 from streamflow.engine.commands import AdvanceWatermark, CancelRun, DefinitionRef, Deliver, Event, Origin, StartRun
 from streamflow.engine.effects import Unclaimed
@@ -102,7 +102,7 @@ def _files(name: str) -> Iterator[bytes]:
 
 def _contents() -> Iterator[bytes]:
     for folder in sorted(path.parent for path in (PROJECT / "definitions").glob("*/definition.yaml")):
-        yield canonical(sources.read_definition(folder), sources.read_catalog(folder))
+        yield canonical(definition_files.read_definition(folder), definition_files.read_catalog(folder))
 
 
 def _expressions() -> Iterator[bytes]:

@@ -29,8 +29,8 @@ from streamflow.errors import DefinitionError, OperationError, Rejected
 from streamflow.history.projection import Changes, Told, project_runs
 from streamflow.history.trouble import project_letter
 from streamflow.importing.workflow import import_workflow
-from streamflow.operations.address import parse_url
 from streamflow.operations.callbacks import read_answer, read_token
+from streamflow.operations.egress_policy import parse_url
 from streamflow.operations.plugin import read_record
 from streamflow.registry.json_schemas import described
 from streamflow.registry.readers import PayloadReader, payload_reader

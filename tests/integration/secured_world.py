@@ -29,7 +29,7 @@ from confluent_kafka.admin import (
 )
 
 from streamflow.cli.main import main
-from streamflow.kafka.node import free_ports
+from streamflow.kafka.embedded.node import free_ports
 from streamflow.kafka.rights import Role
 from streamflow.settings.mirror import MirroredTopic
 from tests.integration.forked import Child, fork, streamflow

@@ -16,9 +16,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streamflow.errors import OperationError
-from streamflow.kafka import jars
-from streamflow.kafka.broker import EmbeddedBroker, open_broker
-from streamflow.kafka.node import free_ports
+from streamflow.kafka.embedded import jars
+from streamflow.kafka.embedded.broker import EmbeddedBroker, open_broker
+from streamflow.kafka.embedded.node import free_ports
 from streamflow.settings import Kafka, Settings
 from tests.conftest import TEST_ALL, eventually, needs_broker
 
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 PARENT = """
 import sys, threading
 from pathlib import Path
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 
 def run():
     with EmbeddedBroker(Path(sys.argv[1])) as broker:

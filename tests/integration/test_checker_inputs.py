@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from confluent_kafka import Message, Producer
 
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from streamflow_check.broker import Broker
 from streamflow_check.experiment import Experiment, Input
 from streamflow_check.judge import judge

@@ -30,7 +30,7 @@ from streamflow.settings import Settings
 from tests.conftest import eventually
 from tests.hostile_records import DEEP
 from tests.integration.workers import store_of
-from tests.proof.reader import Stranger
+from tests.proof.reader import IndependentReader
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(60)]
 HOUR_S = 3600.0
@@ -59,7 +59,7 @@ class Cutter:
         self.folder = folder
         self.now_s = 1_700_000_000.0
         self.ids = Admin(settings).topic_ids([topic_name(settings, STATE), topic_name(settings, COMMANDS)])
-        self.stranger = Stranger(settings.kafka.bootstrap_servers or "", settings.topics.prefix)
+        self.stranger = IndependentReader(settings.kafka.bootstrap_servers or "", settings.topics.prefix)
 
     def changelog(self, **changes: Any) -> Changelog:
         names = {role: topic_name(self.settings, role) for role in (STATE, COMMANDS)}

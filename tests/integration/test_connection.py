@@ -14,12 +14,12 @@ from aiokafka.errors import KafkaConnectionError
 from confluent_kafka import KafkaError, Producer
 
 from streamflow.errors import OperationError
-from streamflow.kafka import admin, sockets
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka import admin, aiokafka_patches
 from streamflow.kafka.connection import aiokafka_config, confluent_config, confluent_producer_config, max_batch_bytes
 from streamflow.kafka.definitions import DefinitionsLog
+from streamflow.kafka.embedded.broker import EmbeddedBroker
+from streamflow.kafka.embedded.node import free_ports, keep_ports
 from streamflow.kafka.greeting import require_welcome
-from streamflow.kafka.node import free_ports, keep_ports
 from streamflow.kafka.topics import topic_name
 from streamflow.settings import Kafka, Limits, Settings
 from tests.conftest import make_settings, needs_broker
@@ -154,7 +154,7 @@ def test_connections_of_both_kinds_are_watched_for_an_end_that_is_gone(settings:
         finally:
             await producer.stop()
 
-    assert set(asyncio.run(options())) == {(1, sockets.SILENT_S * 1000)}
+    assert set(asyncio.run(options())) == {(1, aiokafka_patches.SILENT_S * 1000)}
     assert confluent_config(settings, "lag")["socket.keepalive.enable"] is True
 
 

@@ -21,7 +21,7 @@ from streamflow.engine.effects import RecordRejection
 from streamflow.engine.outcome import Decision
 from streamflow.kafka.generations import grow
 from streamflow.kafka.topics import topic_name
-from streamflow.ops.reading import Reading
+from streamflow.ops.topic_reader import Reading
 from streamflow.settings import Settings
 from streamflow.wire.codec import encode_command
 from streamflow.wire.dead_letter import DeadLetter, dead_letter

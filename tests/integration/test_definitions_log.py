@@ -19,8 +19,8 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from streamflow.definition.catalog import ChildSpec
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka import admin
-from streamflow.kafka.broker import EmbeddedBroker
 from streamflow.kafka.definitions import DefinitionsLog, NameRecord
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from streamflow.kafka.engine_records import fix_limits, skip_commands
 from streamflow.kafka.publication import publish, read_log, retire
 from streamflow.kafka.topic_findings import Finding

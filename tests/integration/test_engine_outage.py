@@ -12,7 +12,7 @@ from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from streamflow.engine import commands as c
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from tests.conftest import only_full
 from tests.integration.workers import Bench, complaints, make_bench
 

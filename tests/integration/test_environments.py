@@ -19,7 +19,7 @@ from streamflow.cli.processes import Workers, environment
 from streamflow.kafka import admin
 from streamflow.kafka.groups import engine_group, ingress_group
 from streamflow.kafka.members import members_of
-from streamflow.kafka.serving import group_of
+from streamflow.kafka.worker_registry import group_of
 from streamflow.settings import Settings
 from tests.conftest import eventually, make_settings
 from tests.integration.workers import _headers

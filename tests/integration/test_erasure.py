@@ -19,7 +19,7 @@ from streamflow.kafka import admin
 from streamflow.kafka.topic_findings import Finding
 from streamflow.kafka.topics import topic_name, topics
 from streamflow.ops.dead_letters import Letter, read_dead_letters
-from streamflow.ops.reading import Reading
+from streamflow.ops.topic_reader import Reading
 from streamflow.settings import Settings, Topics
 from tests.conftest import eventually, make_settings
 

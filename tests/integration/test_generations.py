@@ -20,14 +20,14 @@ from streamflow.engine.commands import OpenGeneration
 from streamflow.engine.state import OWN, NextGeneration, PartitionState
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka import admin
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from streamflow.kafka.engine_records import record_generations
 from streamflow.kafka.generations import generations, grow
 from streamflow.kafka.log_reading import read_log
 from streamflow.kafka.rights import Role, own_topics
 from streamflow.kafka.topics import topic_name
 from streamflow.ops.generations import recall_generations, use_of_generations
-from streamflow.ops.reading import Reading
+from streamflow.ops.topic_reader import Reading
 from streamflow.settings import Kafka, Lane, Mirror, Settings, Topics
 from streamflow.wire.codec import decode_command
 from streamflow_check.broker import Broker

@@ -20,7 +20,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartiti
 from streamflow.engine.commands import AdvanceWatermark
 from streamflow.ids import partition_of
 from streamflow.kafka import admin, publication
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from streamflow.settings import Ingress, Settings
 from streamflow.wire.codec import decode_command
 from tests.conftest import eventually, make_settings, needs_broker, only_full

@@ -101,7 +101,7 @@ class Comparison:
         end = figures["streamflow_topic_end_offset"][str(number), topic]
         unread = figures["streamflow_consumer_uncommitted_records"][labels]
         records = figures["streamflow_consumer_lag_records"][labels]
-        seconds = figures["streamflow_consumer_lag_seconds"][labels]
+        seconds = figures["streamflow_consumer_lag_seconds"].get(labels)
         done = before.worked.get(place, 0), after.worked.get(place, 0)
         least, most = before.ends[place] - max(done), after.ends[place] - min(done)
         assert before.ends[place] <= end <= after.ends[place], place
@@ -109,9 +109,10 @@ class Comparison:
         assert 0 <= records <= unread, place
         assert seconds == 0 or records > 0, place
         self.most[group] = max(self.most[group], records)
-        if records and not seconds:
+        if seconds is None:
             self.without_age += 1  # the record could not be read in time
         elif records:
+            assert seconds > 0, place
             self._age(place, seconds, figures, before)
 
     def _age(self, place: Place, seconds: float, figures: Figures, before: Told) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from streamflow.engine import commands as c
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from streamflow.settings import Lane
 from tests.conftest import TEST_ALL, only_full
 from tests.integration.lanes import LaneBench, make_lanes

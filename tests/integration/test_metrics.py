@@ -104,11 +104,13 @@ class Exporter:
             lag += records
         return lag
 
-    def lags(self) -> dict[tuple[str, ...], tuple[float, float]]:
-        """Records and seconds of every place."""
+    def lags(self) -> dict[tuple[str, ...], tuple[float, float | None]]:
+        """Records and seconds of every place; None: they are not known."""
         figures = self.measured()
         seconds = figures["streamflow_consumer_lag_seconds"]
-        return {place: (found, seconds[place]) for place, found in figures["streamflow_consumer_lag_records"].items()}
+        return {
+            place: (found, seconds.get(place)) for place, found in figures["streamflow_consumer_lag_records"].items()
+        }
 
 
 @contextmanager
@@ -207,6 +209,8 @@ def compare_and_idle(bench: LaneBench, ledger: Ledger, exporter: Exporter, order
     assert decided["streamflow_partitions"] == {("open",): PARTITIONS, ("opening",): 0, ("stopped",): 0}
     assert sum(decided["streamflow_commands_total"].values()) >= TASKS
     assert set(decided["streamflow_checkpoint_age_seconds"]) == {(str(number),) for number in range(PARTITIONS)}
+    for found in (decided, worked, later, scraped(ingress)):
+        assert found["streamflow_rebalances_total"][()] > 0
     attempts = [sum(found["streamflow_attempts_total"].values()) for found in (worked, later)]
     assert min(attempts) > 0
     assert sum(attempts) <= TASKS

@@ -15,6 +15,7 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
+from streamflow.cli.main import main
 from streamflow.engine.commands import DefinitionRef
 from streamflow.engine.transitions import Transition, ValuesSet
 from streamflow.ids import partition_of
@@ -208,7 +209,11 @@ def registry() -> Iterator[MemoryRegistry]:
 
 
 def test_the_mirror_waits_for_a_registry_that_is_away_or_refuses_its_schema(
-    registry: MemoryRegistry, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registry: MemoryRegistry,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     world = World(settings, tmp_path, registry.url, monkeypatch)
     try:
@@ -225,5 +230,12 @@ def test_the_mirror_waits_for_a_registry_that_is_away_or_refuses_its_schema(
         world.confluent.set_compatibility(subject, "NONE")
 
         eventually(lambda: world.count("runs") == RUNS, timeout=60, every=0.1)
+        servers, prefix = settings.kafka.bootstrap_servers or "", settings.topics.prefix
+        capsys.readouterr()
+        words = ["workers", "--role", "mirror", "--json", "--bootstrap", servers, "--prefix", prefix]
+        assert main(words) == 0
+        (row,) = json.loads(capsys.readouterr().out)["workers"]
+        assert (row["worker"], row["pid"]) == ("one", worker.process.pid)
+        assert row["partitions"] == 2 * settings.topics.partitions + 1  # of dead-letters there is one
     finally:
         world.close()

@@ -19,8 +19,8 @@ from streamflow.errors import Rejected
 from streamflow.kafka.connection import aiokafka_config, confluent_producer_config
 from streamflow.kafka.definitions import DefinitionsLog
 from streamflow.kafka.publication import read_log, register_operation, unregister_operation
-from streamflow.kafka.serving import announce, announced, client_role, group_of, presence, withdraw
 from streamflow.kafka.topics import COMMANDS, DEFINITIONS, topic_name
+from streamflow.kafka.worker_registry import announce, announced, client_role, group_of, registered_workers, withdraw
 from streamflow.operations.registry import Registry
 from streamflow.settings import Settings
 from tests.conftest import eventually
@@ -118,9 +118,9 @@ def test_what_is_not_registered_cannot_be_taken_away(topics: Settings) -> None:
 def test_a_worker_is_there_while_it_is_in_its_group_and_gone_when_it_was_killed(topics: Settings) -> None:
     made = announce(topics, lane="default", instance="w1", operations=OPERATIONS)
     with member(topics, "default", "w1"):
-        (found,) = presence(topics, read_log(topics))
+        (found,) = registered_workers(topics, read_log(topics))
         assert (found.serving, found.present) == (made, True)
-    eventually(lambda: [one.present for one in presence(topics, read_log(topics))] == [False])
+    eventually(lambda: [one.present for one in registered_workers(topics, read_log(topics))] == [False])
 
 
 def test_a_worker_that_withdraws_is_not_told_of_any_more(topics: Settings) -> None:

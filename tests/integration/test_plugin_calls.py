@@ -14,7 +14,7 @@ from aiohttp import web
 
 from streamflow.errors import Rejected
 from streamflow.kafka.publication import read_log, register_operation, unregister_operation
-from streamflow.kafka.serving import presence
+from streamflow.kafka.worker_registry import registered_workers
 from streamflow.operations.callbacks import read_token
 from streamflow.operations.signature import HEADER, verify
 from tests.contract.servers import http_server
@@ -192,7 +192,7 @@ def test_workers_tell_what_they_do_and_a_killed_one_is_seen_to_be_gone(lanes: La
     first, second = lanes.task_worker("first", instance_id="first"), lanes.task_worker("second", instance_id="second")
 
     def there() -> dict[str, bool]:
-        found = presence(lanes.settings, read_log(lanes.settings))
+        found = registered_workers(lanes.settings, read_log(lanes.settings))
         assert all("fraud.score" in {one["name"] for one in each.serving.operations} for each in found)
         return {each.serving.instance: each.present for each in found}
 

@@ -18,7 +18,7 @@ from streamflow.cli.main import main
 from streamflow.cli.session import EXIT_OUTSIDE
 from streamflow.errors import OperationError
 from streamflow.kafka import admin
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from streamflow.kafka.publication import publish, read_log
 from streamflow.settings import Settings
 from tests.approvals import a_key, pem, public

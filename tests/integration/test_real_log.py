@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from tests.conftest import TEST_ALL
 from tests.proof import loans, scenarios
 from tests.proof.case import Case

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from tests.conftest import TEST_ALL, only_full
 from tests.integration.forked import Forked
 from tests.proof import loans, scenarios

@@ -222,7 +222,7 @@ def test_a_certificate_that_expires_soon_is_told(world: World, tmp_path: Path) -
     finally:
         exporter.terminate()
         exporter.wait(30)
-    assert (alert.labels["job"], alert.labels["certificate"]) == ("exporter", "kafka.ssl_certificate")
+    assert (alert.labels["instance"], alert.labels["certificate"]) == (page, "kafka.ssl_certificate")
 
 
 MISTAKES = {

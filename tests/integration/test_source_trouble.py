@@ -24,9 +24,10 @@ from confluent_kafka.admin import (
 
 from streamflow.engine.commands import AdvanceWatermark, FireTimer
 from streamflow.kafka import admin
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from streamflow.kafka.publication import read_log
-from streamflow.ops.lag import measure_lag, states
+from streamflow.ops.lag import measure_lag
+from streamflow.ops.lag_rows import states
 from streamflow.settings import Ingress, Settings
 from tests.conftest import eventually, make_settings, needs_broker
 from tests.integration.ingress_bench import Bench, by_path, starts

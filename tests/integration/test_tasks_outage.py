@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from streamflow.settings import Lane
 from tests.integration.lanes import LaneBench, make_lanes
 from tests.integration.workers import complaints

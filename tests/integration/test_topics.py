@@ -194,13 +194,18 @@ def test_lowered_settings_are_planned_and_applied_by_the_command_line(
     assert (code, planned.splitlines()[0]) == (0, "all topics are as wanted")
 
 
+@pytest.mark.parametrize(("age_s", "told"), [(7200.0, "records of 2.0 h"), (None, "records of unknown age")])
 def test_no_retention_is_lowered_below_what_a_worker_has_still_to_read(
-    topics: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    topics: Settings,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    age_s: float | None,
+    told: str,
 ) -> None:
     monkeypatch.setenv("STREAMFLOW_TOPICS__PARTITIONS", "2")
     monkeypatch.setenv("STREAMFLOW_TOPICS__COMMANDS_RETENTION_HOURS", "1")
     monkeypatch.setattr(
-        "streamflow.ops.lag._heads", lambda settings, unread, *_: dict.fromkeys(unread, Head(age_s=7200.0))
+        "streamflow.ops.lag._heads", lambda settings, unread, *_: dict.fromkeys(unread, Head(age_s=age_s))
     )
     producer = Producer({"bootstrap.servers": topics.kafka.bootstrap_servers or ""})
     producer.produce(topic_name(topics, "commands"), b"{}", b"k", 1)
@@ -208,7 +213,9 @@ def test_no_retention_is_lowered_below_what_a_worker_has_still_to_read(
 
     bootstrap, prefix = topics.kafka.bootstrap_servers or "", topics.topics.prefix
     assert main(["topics", "apply", "--lower", "--yes", "--bootstrap", bootstrap, "--prefix", prefix]) == 3
-    assert "retention_unread" in capsys.readouterr().err
+    refusal = capsys.readouterr().err
+    assert "retention_unread" in refusal
+    assert told in refusal
     assert [finding.kind for finding in admin.plan(topics)] == []
 
 

@@ -13,7 +13,7 @@ import pytest
 from streamflow.kafka.groups import engine_group, ingress_group
 from streamflow.kafka.members import members_of
 from streamflow.kafka.publication import read_log
-from streamflow.kafka.serving import presence
+from streamflow.kafka.worker_registry import registered_workers
 from streamflow.ops.fleet import worker_rows
 from tests.conftest import eventually
 from tests.integration.lanes import LaneBench, lanes
@@ -27,7 +27,7 @@ def rows(bench: LaneBench) -> dict[str, dict[str, Any]]:
     """By worker."""
     groups = {"engine": engine_group(bench.settings), "ingress": ingress_group(bench.settings)}
     members = asyncio.run(members_of(bench.settings, list(groups.values())))
-    found = presence(bench.settings, read_log(bench.settings))
+    found = registered_workers(bench.settings, read_log(bench.settings))
     return {row["worker"]: row for row in worker_rows(found, {role: members[name] for role, name in groups.items()})}
 
 

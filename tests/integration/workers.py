@@ -20,14 +20,14 @@ from rocksdict import Options, Rdict
 from streamflow.definition.content import canonical, event_names
 from streamflow.definition.syntax import parse_catalog, parse_definition
 from streamflow.engine import commands as c
-from streamflow.ids import partition_of, partition_of_run, run_id, start_place
+from streamflow.ids import command_place, partition_of, partition_of_run, run_id
 from streamflow.kafka import admin
 from streamflow.kafka.publication import publish
 from streamflow.settings import Engine, Settings
 from streamflow.wire.codec import encode_command
 from tests.conftest import eventually, make_settings
 from tests.integration.forked import Forked
-from tests.proof.reader import DeadLetter, Stranger
+from tests.proof.reader import DeadLetter, IndependentReader
 from tests.proof.world import Worker
 
 __all__ = ["Bench", "Transition", "Worker", "bench", "complaints", "make_bench", "store_of"]
@@ -94,7 +94,7 @@ class Bench:
         self.folder = folder
         self.servers: dict[str, Any] = {"bootstrap.servers": settings.kafka.bootstrap_servers or "", "log_level": 0}
         self.admin = AdminClient(self.servers)
-        self.stranger = Stranger(self.servers["bootstrap.servers"], self.prefix)
+        self.stranger = IndependentReader(self.servers["bootstrap.servers"], self.prefix)
         self.producer = Producer(self.servers | {"enable.idempotence": True, "linger.ms": 1})
         self.workers: list[Worker] = []
         self._tail = Consumer(
@@ -209,7 +209,7 @@ class Bench:
 
     def run_of(self, start: c.Deliver | c.StartRun, offset: int) -> str:
         """The id of the run that a start command at this offset starts."""
-        place = start_place(self.commands_id, partition_of(start.key, self.partitions), offset)
+        place = command_place(self.commands_id, partition_of(start.key, self.partitions), offset)
         return run_id("main", start.definition, start.key, place)
 
     @cached_property

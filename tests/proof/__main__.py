@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from tests.evidence.product import product_hash
 from tests.evidence.results import append, file_of
 from tests.proof import loans

@@ -14,7 +14,7 @@ from streamflow.kafka.publication import Published, publish
 from streamflow.operations.registry import known_operations
 from streamflow.settings import Settings
 from tests.proof.ledger import Ledger
-from tests.proof.reader import Stranger
+from tests.proof.reader import IndependentReader
 
 STEPS = ("first", "second", "third")
 NAME = "ledger"
@@ -69,7 +69,7 @@ def accepted(messages: Iterable[Any]) -> Counter[str]:
     return found
 
 
-def judge_calls(stranger: Stranger, ledger: Ledger, runs: Iterable[str], repeatable: int) -> list[str]:
+def judge_calls(stranger: IndependentReader, ledger: Ledger, runs: Iterable[str], repeatable: int) -> list[str]:
     """What is wrong: a key that is missing or that nobody expected, one without exactly one accepted result, or more
     calls than can be explained by the `repeatable` attempts that were in flight at kills."""
     expected = {f"{run}/{step}" for run in runs for step in STEPS}

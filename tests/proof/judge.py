@@ -16,7 +16,7 @@ from typing import Any
 
 from rocksdict import AccessType, Options, Rdict
 
-from tests.proof.reader import Runs, Stranger, engine_counts, reasons
+from tests.proof.reader import IndependentReader, Runs, engine_counts, reasons
 
 _SHOWN = 5
 
@@ -35,7 +35,7 @@ class Verdict:
         return [*self.counts, *self.conservation, *self.state]
 
 
-def judge(stranger: Stranger, source: str, folders: Iterable[Path], expected: Mapping[str, str]) -> Verdict:
+def judge(stranger: IndependentReader, source: str, folders: Iterable[Path], expected: Mapping[str, str]) -> Verdict:
     """Judge what happened under a prefix. `folders` are the state folders of all workers, which have stopped;
     `expected` outcomes by key."""
     verdict = Verdict()
@@ -63,7 +63,7 @@ def judge_runs(verdict: Verdict, runs: Runs, expected: Mapping[str, str]) -> Non
 
 
 def judge_conservation(
-    verdict: Verdict, stranger: Stranger, source: str, state: Mapping[int, Mapping[bytes, bytes]]
+    verdict: Verdict, stranger: IndependentReader, source: str, state: Mapping[int, Mapping[bytes, bytes]]
 ) -> None:
     ingress, engine = stranger.ingress_counts(source), engine_counts(state)
     held = stranger.held(f"{stranger.prefix}commands")

@@ -94,7 +94,7 @@ class DeadLetter:
         )
 
 
-class Stranger:
+class IndependentReader:
     """Reads the topics of one prefix. Every call reads from the beginning to the end as it is when the call begins."""
 
     def __init__(self, bootstrap: str, prefix: str) -> None:

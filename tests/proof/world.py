@@ -21,11 +21,11 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from streamflow.definition.content import canonical, event_names
 from streamflow.definition.syntax import parse_catalog, parse_definition
 from streamflow.kafka import admin
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from streamflow.kafka.publication import Published, publish
 from streamflow.settings import Kafka, Settings, Topics
 from tests.proof import loans
-from tests.proof.reader import Stranger
+from tests.proof.reader import IndependentReader
 
 T = TypeVar("T")
 Kind = Literal["engine", "ingress", "tasks", "history"]
@@ -196,7 +196,7 @@ class World:
             topics=Topics(prefix=self.prefix, partitions=PARTITIONS),
             state_dir=folder / "unused",
         )
-        self.stranger = Stranger(broker.bootstrap_servers, self.prefix)
+        self.stranger = IndependentReader(broker.bootstrap_servers, self.prefix)
         self.source = f"{self.prefix}{source}"
         self.workers: dict[str, Worker] = {}
         self._senders: list[_Sender] = []

@@ -179,7 +179,7 @@ def differences(one: State, other: State) -> str:
     return "; ".join(f"{key}: {one.get(key)!r} but {other.get(key)!r}" for key in keys[:4])
 
 
-class Referee:
+class InvariantChecker:
     """Watches a simulation. `check` after every step, `check_rest` when nothing but faults could still happen."""
 
     def __init__(self, simulation: Simulation) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from streamflow.core.checkpoint import Checkpoint
-from streamflow.core.contiguity import Verdict
+from streamflow.core.gap_check import Verdict
 from streamflow.core.outputs import Output
 from streamflow.core.partition import PartitionCore
 from streamflow.engine.commands import (

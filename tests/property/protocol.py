@@ -20,7 +20,7 @@ from streamflow.simulation.log import Outgoing, Stored
 from streamflow.simulation.store import MemoryStore
 from streamflow.simulation.tasks import Handed, Silent
 from streamflow.simulation.worker import Partition, Worker
-from tests.property.laws import Referee
+from tests.property.laws import InvariantChecker
 from tests.property.protocol_definitions import CATALOG, CHECKS, CHECKS_2, KIDS, ORDER, PAYOUTS, SHIPMENTS, VISITS
 
 # An ingress that has not committed may deliver again days later; the end of memory is tested with the mailbox's model.
@@ -76,7 +76,7 @@ class Protocol(RuleBasedStateMachine):
             self.simulation.publish(definition, CATALOG)
         kids = ChildSpec(name="kids", version="1", sha=self.simulation.publish(KIDS, CATALOG))
         self.simulation.publish(PAYOUTS, CATALOG.model_copy(update={"definitions": [kids]}))
-        self.referee = Referee(self.simulation)
+        self.referee = InvariantChecker(self.simulation)
         self.sent: list[tuple[str, str, str]] = []  # event, key, id
         self.held: dict[tuple[str, int], list[list[Stored]]] = {}
         self.snapshots: dict[tuple[str, int], dict[str, bytes]] = {}

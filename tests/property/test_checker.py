@@ -15,7 +15,7 @@ from streamflow_check.judge import judge
 from streamflow_check.promises import Report
 from tests.checker.recorded import of_simulation
 from tests.property import walk
-from tests.property.laws import Referee
+from tests.property.laws import InvariantChecker
 from tests.property.mutants import MUTANTS
 from tests.property.protocol import LIMITS, Protocol
 
@@ -49,7 +49,7 @@ FOUND_AT = {
 }
 
 
-class Onlooker(Referee):
+class Onlooker(InvariantChecker):
     """Follows what happens, and objects to nothing."""
 
     def check(self) -> None:

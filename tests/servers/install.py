@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 
-from streamflow.kafka.jars import say
+from streamflow.kafka.embedded.jars import say
 from tests.servers import apicurio, browser, jetstream, keycloak, openid, postgresql, prometheus, redis, s3proxy
 from tests.servers.process import ServerMissing
 

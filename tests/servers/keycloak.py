@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from streamflow.kafka.jars import cache_folder, locked, say
+from streamflow.kafka.embedded.jars import cache_folder, locked, say
 from tests.servers.process import Process, ServerMissing, free_port, remove_folder, temporary_folder
 
 VERSION = "26.7.3"

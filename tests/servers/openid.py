@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from streamflow.kafka.jars import cache_folder, locked, say
+from streamflow.kafka.embedded.jars import cache_folder, locked, say
 from tests.servers.process import Process, ServerMissing, free_port, remove_folder, temporary_folder
 
 NODE = "24.19.0"

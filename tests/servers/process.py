@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from streamflow.kafka import watchdog
+from streamflow.kafka.embedded import watchdog
 
 _GRACE_S = 3
 _READY_S = 60.0

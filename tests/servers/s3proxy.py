@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from streamflow.kafka.jars import cache_folder, locked, say
+from streamflow.kafka.embedded.jars import cache_folder, locked, say
 from tests.servers.process import Process, ServerMissing, free_port, remove_folder, temporary_folder
 
 VERSION = "3.0.0"

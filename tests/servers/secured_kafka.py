@@ -33,9 +33,9 @@ from confluent_kafka.admin import (
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from streamflow.kafka.broker import EmbeddedBroker
-from streamflow.kafka.jars import distribution
-from streamflow.kafka.node import free_ports, keep_ports
+from streamflow.kafka.embedded.broker import EmbeddedBroker
+from streamflow.kafka.embedded.jars import distribution
+from streamflow.kafka.embedded.node import free_ports, keep_ports
 from tests.servers.certificates import Authority
 
 WAYS = ("scram", "mtls", "oauth", "expired", "stranger", "elsewhere")
@@ -157,7 +157,7 @@ def _logging_by(file: Path) -> Iterator[None]:
         def __getattr__(self, name: str) -> Any:
             return getattr(self._kafka, name)
 
-    with mock.patch("streamflow.kafka.broker.distribution", return_value=Logged(kafka)):
+    with mock.patch("streamflow.kafka.embedded.broker.distribution", return_value=Logged(kafka)):
         yield
 
 

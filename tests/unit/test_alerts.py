@@ -23,7 +23,8 @@ EXPORTED = {metric.family + suffix: metric for metric in METRICS for suffix in S
 ENDED = 'streamflow_runs_ended_total{definition="orders",outcome="%s"}'
 LAG = '{group="engine",topic="commands",partition="0"}'
 MEASURED = "streamflow_exporter_measured_timestamp_seconds"
-EXPIRES = 'streamflow_certificate_expires_timestamp_seconds{job="engine",certificate="kafka.ssl_certificate"}'
+CERTIFICATE = '{job="streamflow",instance="engine-0:9464",certificate="kafka.ssl_certificate"}'
+EXPIRES = f"streamflow_certificate_expires_timestamp_seconds{CERTIFICATE}"
 # by alert: series in which it fires, and in which it is silent; a sample each minute
 CASES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "StreamflowSuccessRateLow": (
@@ -129,7 +130,7 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         {EXPIRES: f"{6000 + 15 * 86400}x100"},
     ),
     "StreamflowApiKeyExpires": (
-        {'streamflow_api_key_expires_timestamp_seconds{api_key="sfk_1"}': "60x100"},
+        {'streamflow_api_key_expires_timestamp_seconds{api_key="sfk_1"}': f"{6000 + 6 * 86400}x100"},
         {'streamflow_api_key_expires_timestamp_seconds{api_key="sfk_1"}': f"{6000 + 8 * 86400}x100"},
     ),
     "StreamflowLabelsOverBound": (
@@ -148,6 +149,32 @@ ALSO: dict[str, dict[str, str]] = {
 }
 
 
+# by alert: its labels in the case in which it fires, and what it says then
+SAID: dict[str, tuple[dict[str, str], str]] = {
+    "StreamflowLagHigh": ({"group": "engine", "topic": "commands"}, "engine is 1m 30s behind in commands."),
+    "StreamflowQueueDeep": ({"topic": "streamflow.tasks.llm"}, "20k tasks wait in streamflow.tasks.llm."),
+    "StreamflowRunsParked": ({}, "2 runs are parked and wait for a person."),
+    "StreamflowSuccessRateLow": ({"definition": "orders"}, "0.9901% of the runs of orders fail, more than 0.1 %."),
+    "StreamflowErrorBudgetBurnFast": (
+        {},
+        "1.961% of all runs fail: the error budget of 30 days is used up in two days.",
+    ),
+    "StreamflowErrorBudgetBurnSlow": (
+        {},
+        "0.9901% of all runs fail: the error budget of 30 days is used up in five days.",
+    ),
+    "StreamflowTimersLate": ({}, "Timers fire 59.5s late."),
+    "StreamflowRestoreSlow": ({}, "Openings of partitions take 4m 42s."),
+    "StreamflowCheckpointSlow": ({}, "Checkpoints take 9.5s."),
+    "StreamflowPartitionStopped": ({}, "1 partitions of the engine are stopped until a person acts."),
+    "StreamflowApiKeyExpires": ({"api_key": "sfk_1"}, "The API key sfk_1 expires in 6d 0h 0m 0s."),
+    "StreamflowCertificateExpires": (
+        {"instance": "engine-0:9464", "certificate": "kafka.ssl_certificate"},
+        "The certificate kafka.ssl_certificate of engine-0:9464 expires in 13d 0h 0m 0s.",
+    ),
+}
+
+
 def test_every_alert_has_a_case() -> None:
     assert CASES.keys() == RULES.keys()
 
@@ -162,6 +189,14 @@ def test_an_alert_has_a_runbook_and_known_metrics(name: str) -> None:
     used = set(re.findall(r"streamflow_\w+", rule["expr"]))
     assert used
     assert used <= EXPORTED.keys()
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_an_alert_gives_its_value_for_people(name: str) -> None:
+    """Not 73.41273 seconds."""
+    summary = RULES[name]["annotations"]["summary"]
+    assert "{{ $value }}" not in summary
+    assert ("$value" in summary) is (name in SAID)
 
 
 def test_every_runbook_belongs_to_an_alert() -> None:

@@ -13,7 +13,7 @@ from streamflow.engine.builder import Limits
 from streamflow.ids import environment_of, run_id
 from streamflow.kafka.connection import aiokafka_config, client_name, confluent_config
 from streamflow.kafka.revisions import client_id
-from streamflow.kafka.serving import client_role
+from streamflow.kafka.worker_registry import client_role
 from streamflow.operations.contract import Attempt
 from streamflow.operations.kafka import record
 from streamflow.settings import Kafka, Settings

@@ -9,22 +9,22 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from streamflow.cli import sources
+from streamflow.cli import definition_files
 from streamflow.cli.definitions_simulate import simulated
 from streamflow.definition.catalog import OperationSpec
 from streamflow.definition.mermaid import mermaid
 from streamflow.definition.syntax import parse_as
 from streamflow.kafka.definitions import Snapshot
 from streamflow.operations.plugin_testing import RegistrationFile
-from streamflow.ops.catalog import Surroundings
+from streamflow.ops.catalog import CatalogResolver
 
 DEFINITIONS = Path(__file__).parents[2] / "definitions"
 FOLDERS = sorted(path.parent for path in DEFINITIONS.glob("*/definition.yaml"))
 CALLING = ("fraud-detection", "minio-store", "sales-report")
 
 
-def checked(folder: Path) -> sources.Checked:
-    return sources.load(sources.find(folder)[0], complete=Surroundings(Snapshot).complete)
+def checked(folder: Path) -> definition_files.Checked:
+    return definition_files.load(definition_files.find(folder)[0], complete=CatalogResolver(Snapshot).complete)
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.name))
@@ -37,7 +37,7 @@ def test_an_example_can_run_without_a_warning_and_is_called_like_its_folder(fold
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.name))
 def test_its_scenarios_go_as_expected_and_take_every_way(folder: Path) -> None:
-    found = simulated(sources.find(folder)[0])
+    found = simulated(definition_files.find(folder)[0])
     assert [(each.name, each.differences) for each in found.performance.played if not each.ok] == []
     assert found.performance.untaken == []
 

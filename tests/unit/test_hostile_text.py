@@ -23,7 +23,7 @@ from streamflow.importing.policies import length
 from streamflow.importing.report import Refused
 from streamflow.importing.templates import LONGEST, Names, has_template
 from streamflow.importing.workflow import import_workflow
-from streamflow.operations.address import parse_url
+from streamflow.operations.egress_policy import parse_url
 from streamflow.sidecar.guard import _host_name
 from streamflow.terminal import visible
 from streamflow.wire.cloudevents import media_type

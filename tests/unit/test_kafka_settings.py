@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from streamflow.errors import OperationError
-from streamflow.kafka.broker import open_broker
+from streamflow.kafka.embedded.broker import open_broker
 from streamflow.settings import Kafka, Settings
 
 SCRAM: dict[str, Any] = {

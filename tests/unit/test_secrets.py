@@ -21,7 +21,7 @@ import structlog
 
 from streamflow import secrets
 from streamflow.errors import OperationError
-from streamflow.operations.stores import Condition
+from streamflow.operations.connections import ConnectionHealth
 from streamflow.ops.log import configure_log
 from streamflow.secrets import MOST_BYTES, Redactor, read_secret, resolve_secret
 from streamflow.settings import Connection, Settings, Tasks
@@ -256,7 +256,7 @@ def test_no_log_line_holds_a_secret_that_the_process_has_resolved(
 def test_the_health_of_a_connection_tells_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGGED", "log-me-not")
     tasks = Tasks(connections={"db": Connection(kind="folder", url="/tmp")})
-    condition = Condition(Settings(tasks=tasks), "objects", {"folder": None})
+    condition = ConnectionHealth(Settings(tasks=tasks), "objects", {"folder": None})
     condition.failed("db", OperationError("store_unavailable", f"it said {resolve_secret('env:LOGGED')}"))
 
     assert condition.health().detail == "db: it said [secret]"

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from streamflow.engine import commands as c
 from streamflow.engine.advance import advance
 from streamflow.engine.builder import DecisionBuilder, RunBuilder
+from streamflow.engine.deduplication import is_committed
 from streamflow.engine.effects import DeadLetter
 from streamflow.engine.generations import require_mailbox_here
 from streamflow.engine.lookup import head_and_plan
@@ -15,7 +16,7 @@ from streamflow.engine.mailbox import memory, outcomes
 from streamflow.engine.mailbox.identity import identity
 from streamflow.engine.mailbox.mailbox import Mailbox
 from streamflow.engine.mailbox.records import Entry, Mail, Memory, Miss, Position, Remembered, mailbox_of, names_of
-from streamflow.engine.marks import is_committed, refuse_long_names
+from streamflow.engine.name_limits import refuse_long_names
 from streamflow.engine.outcome import Contents, Refused, Verdict
 from streamflow.engine.starts import begin_run, plan_of_start
 from streamflow.engine.state import PartitionState

@@ -8,8 +8,8 @@ from streamflow.definition.plan import StepPlan, WaitPlan
 from streamflow.engine.outcome import Refused
 from streamflow.engine.state import StepState
 from streamflow.engine.steps.kind import FactRule, FiredTimer, FormatTime, StepKind, ended, short, timed_out
-from streamflow.engine.timing import behind
 from streamflow.engine.transitions import Transition, WaitSatisfied, WaitStarted, WaitTimedOut
+from streamflow.engine.watermarks import held_by
 
 if TYPE_CHECKING:
     from streamflow.engine.builder import RunBuilder
@@ -28,7 +28,8 @@ def begin(run: RunBuilder, step: StepPlan, work: WaitPlan) -> None:
 
 def expire(run: RunBuilder, step: StepPlan, timer: FiredTimer) -> None:
     assert isinstance(step.work, WaitPlan)
-    if behind(timer.own, step.work, timer.due_ms):
+    events = {clause.event for clause in step.work.clauses}
+    if held_by(timer.own.watermarks, events, timer.due_ms) is not None:  # ingress may have one that came before
         raise Refused("rejected", "behind")
     run.record(WaitTimedOut(due_ms=timer.due_ms), step.id)
 

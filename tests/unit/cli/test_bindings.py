@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from streamflow.cli.bindings import bound
-from streamflow.cli.sources import Checked, Source, read_bindings
+from streamflow.cli.definition_files import Checked, Source, read_bindings
 from streamflow.definition.content import canonical
 from streamflow.definition.syntax import parse_catalog, parse_definition
 from streamflow.errors import DefinitionError, Rejected

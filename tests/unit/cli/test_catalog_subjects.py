@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from streamflow.cli.definition_files import read_catalog
 from streamflow.cli.main import main
-from streamflow.cli.sources import read_catalog
 from tests.integration.test_docs_commands import PROJECT, matches, steps_of
 from tests.servers.memory_registry import MemoryRegistry, memory_registry
 from tests.unit.registry.test_avro import ORDER

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from streamflow.cli.contradictions import contradicting_published
+from streamflow.cli.definition_files import Checked, Source, find, load, read_catalog
 from streamflow.cli.main import main
 from streamflow.cli.places import Placed
-from streamflow.cli.sources import Checked, Source, find, load, read_catalog
 from streamflow.definition.content import canonical, sha256_of
 from streamflow.definition.syntax import parse_catalog, parse_definition
 from streamflow.errors import DefinitionError, Rejected

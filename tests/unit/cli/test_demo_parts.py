@@ -6,20 +6,20 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from streamflow.cli import sources
+from streamflow.cli import definition_files
 from streamflow.cli.demo_orders import wave
 
 EXAMPLE = Path(__file__).parents[3] / "definitions" / "order-fulfilment"
 
 
 def test_a_wave_is_the_same_every_time() -> None:
-    catalog = sources.read_catalog(EXAMPLE)
+    catalog = definition_files.read_catalog(EXAMPLE)
 
     assert wave(catalog, "A", 20) == wave(catalog, "A", 20)
 
 
 def test_every_order_is_placed_once_and_paid_at_most_once() -> None:
-    sent = wave(sources.read_catalog(EXAMPLE), "A", 40)
+    sent = wave(definition_files.read_catalog(EXAMPLE), "A", 40)
 
     placed = Counter(json.loads(due.record.value or b"")["order"] for due in sent.due if due.topic == "orders")
     paid = Counter(
@@ -36,6 +36,6 @@ def test_every_order_is_placed_once_and_paid_at_most_once() -> None:
 
 
 def test_a_wave_is_sent_in_the_order_of_time() -> None:
-    times = [due.at_s for due in wave(sources.read_catalog(EXAMPLE), "A", 40).due]
+    times = [due.at_s for due in wave(definition_files.read_catalog(EXAMPLE), "A", 40).due]
 
     assert times == sorted(times)

@@ -12,6 +12,7 @@ from streamflow.ops.lag import PartitionLag
 
 READ = PartitionLag("engine", "streamflow.commands", 0, 5, 7, 2, 1.5)
 DENIED = PartitionLag("ingress", "orders", -1, None, 0, 0, 0.0, "unreadable")
+UNKNOWN = PartitionLag("ingress", "refunds", 0, 5, 9, 4, None)
 GONE = PartitionLag("ingress", "payments", -1, None, 0, 0, 0.0, "missing")
 
 
@@ -38,3 +39,17 @@ def test_a_missing_right_fails_after_what_was_measured(
     error = json.loads(said.err.splitlines()[-1])["error"] if as_json else {"code": said.err, "message": said.err}
     assert "right_missing" in error["code"]
     assert "READ on topic orders" in error["message"]
+
+
+@pytest.mark.parametrize("words", [(), ("--partitions",), ("--live", "--times", "1")])
+def test_an_unknown_age_is_shown_as_unknown(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "read_log", lambda settings: None)
+    monkeypatch.setattr(module, "measure_lag", lambda *_: [UNKNOWN])
+    assert main(["lag", *words]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "refunds" in line]
+    assert " ? " in f"{line} "
+    assert "0.0" not in line
+    assert main(["lag", *words, "--json"]) == 0
+    assert '"seconds":null' in capsys.readouterr().out.replace(" ", "")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from streamflow.approvals.signing import public_text, read_private_key
-from streamflow.cli.dev_address import SidecarPlace, announced, approval_key, running
+from streamflow.cli.dev_discovery import SidecarPlace, announced, approval_key, running
 from streamflow.cli.processes import _undisturbed, ended, environment
 from streamflow.cli.session import Session
 from streamflow.settings import Access, Approvals, Settings, Sidecar, Tasks, Topics

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streamflow.cli import output, sources
+from streamflow.cli import definition_files, output
 from streamflow.cli.runs import timeline
 from streamflow.cli.timeline import told
 from streamflow.definition.outline import outline
@@ -203,8 +203,8 @@ def test_a_table_stands_in_columns() -> None:
 
 def test_an_outline_shows_every_step_and_every_way() -> None:
     definition, catalog = (
-        sources.read_definition(EXAMPLES / "order-fulfilment"),
-        sources.read_catalog(EXAMPLES / "order-fulfilment"),
+        definition_files.read_definition(EXAMPLES / "order-fulfilment"),
+        definition_files.read_catalog(EXAMPLES / "order-fulfilment"),
     )
 
     text = outline(definition, catalog)
@@ -216,8 +216,8 @@ def test_an_outline_shows_every_step_and_every_way() -> None:
 
 def test_an_outline_of_a_run_marks_its_steps() -> None:
     definition, catalog = (
-        sources.read_definition(EXAMPLES / "loan-application"),
-        sources.read_catalog(EXAMPLES / "loan-application"),
+        definition_files.read_definition(EXAMPLES / "loan-application"),
+        definition_files.read_catalog(EXAMPLES / "loan-application"),
     )
 
     text = outline(definition, catalog, {"preaccepted": "done", "accepted": "waiting"})

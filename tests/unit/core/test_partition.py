@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from streamflow.core.contiguity import Verdict
+from streamflow.core.gap_check import Verdict
 from streamflow.core.outbox import GIVE_UP_S
 from streamflow.core.partition import PartitionCore
 from streamflow.core.place import Place
@@ -48,8 +48,8 @@ class Collected:
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.seen: dict[str, list[float]] = {}
 
-    def count(self, name: str, value: int = 1, **labels: str) -> None:
-        self.counts[name, *labels.values()] += value
+    def count(self, name: str, value: float = 1, **labels: str) -> None:
+        self.counts[name, *labels.values()] += int(value)
 
     def gauge(self, name: str, value: float, **labels: str) -> None:
         self.seen.setdefault(name, []).append(value)
@@ -61,7 +61,7 @@ class Collected:
         self.counts["commands", decision.outcome, decision.reason] += 1
         self.seen.setdefault("decision_seconds", []).append(seconds)
 
-    def forget(self, **labels: str) -> None: ...
+    def forget(self, name: str | None = None, /, **labels: str) -> None: ...
 
     def together(self) -> AbstractContextManager[None]:
         return nullcontext()

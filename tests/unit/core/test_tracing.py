@@ -12,7 +12,8 @@ from streamflow.core.event_router import Entered
 from streamflow.core.tracing import Span, attempt_span, decision_spans, effect_span, is_traced, source_span
 from streamflow.engine.effects import PublishEvent, SendTask
 from streamflow.engine.tasks import Task
-from streamflow.engine.trace import Trace, command_place
+from streamflow.engine.trace import Trace
+from streamflow.ids import command_place
 from streamflow.wire.decoding import Record
 from tests.builders import a_definition, a_delivery, a_start, an_event
 from tests.unit.engine.bench import Bench

@@ -21,13 +21,13 @@ def test_a_seed_gives_the_same_schedule_and_another_seed_another() -> None:
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("seconds", [needed_s(ALL, 3.0), 60, 600])
 def test_everything_is_broken_at_least_once_and_in_time(seed: int, seconds: float) -> None:
-    blows = schedule(seed, ALL, seconds, 3.0)
+    injections = schedule(seed, ALL, seconds, 3.0)
 
-    assert {blow.fault for blow in blows[: len(ALL)]} == set(ALL)
-    assert blows[0].at_s == FIRST_S
-    assert all(later.at_s >= earlier.at_s + earlier.for_s + 1.4 for earlier, later in pairwise(blows))
-    assert blows[-1].at_s + blows[-1].for_s < seconds
-    assert all(blow.target in FAULTS[blow.fault].targets for blow in blows)
+    assert {injection.fault for injection in injections[: len(ALL)]} == set(ALL)
+    assert injections[0].at_s == FIRST_S
+    assert all(later.at_s >= earlier.at_s + earlier.for_s + 1.4 for earlier, later in pairwise(injections))
+    assert injections[-1].at_s + injections[-1].for_s < seconds
+    assert all(injection.target in FAULTS[injection.fault].targets for injection in injections)
 
 
 def test_more_seconds_bring_more_faults() -> None:
@@ -35,8 +35,8 @@ def test_more_seconds_bring_more_faults() -> None:
 
 
 def test_what_is_stopped_stays_so_past_the_session() -> None:
-    for blow in schedule(3, ("stop", "takeover"), 200, 6.0):
-        assert blow.for_s > 6.0
+    for injection in schedule(3, ("stop", "takeover"), 200, 6.0):
+        assert injection.for_s > 6.0
 
 
 def test_too_few_seconds_are_refused_with_those_that_are_needed() -> None:

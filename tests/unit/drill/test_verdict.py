@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from streamflow.drill.faults import Blow
+from streamflow.drill.faults import Injection
 from streamflow.drill.verdict import Struck, Verdict
 from streamflow.drill.watcher import longest_gap_s
 from streamflow_check.promises import Report
 
 
 def verdict(report: Report | None = None, **more: Any) -> Verdict:
-    struck = [Struck(Blow("kill", "engine", 2.0, 0.5), 2.1, 1.25), Struck(Blow("stop", "tasks", 6.0, 4.0), 6.0, 4.5)]
+    struck = [
+        Struck(Injection("kill", "engine", 2.0, 0.5), 2.1, 1.25),
+        Struck(Injection("stop", "tasks", 6.0, 4.0), 6.0, 4.5),
+    ]
     known: dict[str, Any] = {"seed": 7, "prefix": "d.", "session_s": 3.0, "struck": struck, "undisturbed_s": 0.2}
     return Verdict(report=report or Report(), **known, **more)
 

@@ -19,7 +19,7 @@ from streamflow.engine.overlay import Overlay, encode_record
 from streamflow.engine.record_keys import run_key
 from streamflow.engine.state import PartitionState, RunState
 from streamflow.engine.transitions import RunStarted, Transition
-from streamflow.ids import run_id, start_place
+from streamflow.ids import command_place, run_id
 from streamflow.simulation.store import MemoryStore
 from tests.builders import NOW_MS, a_delivery, a_plan, a_start, an_event, an_origin
 
@@ -138,7 +138,7 @@ class Bench:
 
     def run(self, id: str = "e1", key: str = "k1") -> str:
         """The run that the first start by this event, or the command at this offset, has started."""
-        place = start_place(self.own().topic_id, 0, self._starts.get((id, key), 0))
+        place = command_place(self.own().topic_id, 0, self._starts.get((id, key), 0))
         return run_id(self.limits.environment, self.plan.name, key, place)
 
     def head(self, id: str = "e1", key: str = "k1") -> RunState | None:

@@ -20,7 +20,7 @@ from streamflow.engine.steps import items
 from streamflow.engine.steps.kind import STATUS_WORDS, StepKind
 from streamflow.engine.steps.registry import KINDS, STEP_FACTS
 from streamflow.engine.transitions import FACTS
-from streamflow_check import told
+from streamflow_check import run_history
 
 STRUCTURE = {"id", "title", "needs", "join", "if_", "each", "undo"}
 """The fields of a step that are no kind of work."""
@@ -69,7 +69,7 @@ def test_every_fact_about_a_step_changes_its_state_or_its_run() -> None:
 
 
 def test_the_checker_knows_every_fact() -> None:
-    assert FACTS.keys() == told.FACTS
+    assert FACTS.keys() == run_history.FACTS
 
 
 @pytest.mark.parametrize("package", [forms_package, kinds_package], ids=["definition", "engine"])

@@ -16,12 +16,12 @@ from streamflow.engine.trace import (
     RunTrace,
     Sampling,
     Trace,
-    command_place,
     identifiers,
     read_correlation,
     read_trace,
     span_id,
 )
+from streamflow.ids import command_place
 from tests.builders import a_definition, a_delivery, a_start, an_event, an_origin
 from tests.unit.engine.bench import Bench
 from tests.unit.engine.mailbox.steps import a_wait

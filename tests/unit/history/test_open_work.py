@@ -23,7 +23,7 @@ class Rows:
         return self.steps if "step_now" in query else self.runs
 
 
-def test_open_work_is_counted_and_what_is_done_is_zero() -> None:
+def test_open_work_is_counted_and_what_is_done_is_zero_and_then_gone() -> None:
     metrics, rows, now = ProcessMetrics(Process.HISTORY), Rows(), [1000.0]
     looks = OpenWork(metrics, 30, lambda: now[0])
     rows.runs = [("orders", "open", 3, 400_000), ("orders", "parked", 1, 900_000)]
@@ -45,3 +45,13 @@ def test_open_work_is_counted_and_what_is_done_is_zero() -> None:
     assert found["streamflow_open_runs"] == {("orders", "open"): 1, ("orders", "parked"): 0}
     assert found["streamflow_oldest_open_run_age_seconds"] == {("orders", "open"): 36, ("orders", "parked"): 0}
     assert found["streamflow_open_steps"] == {("orders", "open", "pay"): 0}
+
+    now[0] = 1062.0
+    looks.step(rows)  # type: ignore[arg-type]
+    found = exposed(metrics)
+    assert found["streamflow_open_runs"] == {("orders", "open"): 1}
+    assert "streamflow_open_steps" not in found
+    rows.runs = [("orders", "open", 1, 995_000), ("orders", "parked", 1, 1_090_000)]
+    now[0] = 1093.0
+    looks.step(rows)  # type: ignore[arg-type]
+    assert exposed(metrics)["streamflow_open_runs"] == {("orders", "open"): 1, ("orders", "parked"): 1}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import TopicPartition
 from structlog.testing import capture_logs
 
 from streamflow.core.metrics import NoMetrics
@@ -17,10 +18,13 @@ from streamflow.history.rows import Progress
 from streamflow.history.session import Session
 from streamflow.history.sqlite import Sqlite
 from streamflow.history.writer import begin, positions
+from streamflow.metrics.collector import ProcessMetrics
+from streamflow.metrics.registry import Process
 from streamflow.settings import Settings
 from streamflow.wire.transitions import encode_transition
 from tests.hostile_records import HEADERS, KEYS, VALUES
 from tests.unit.history.bench import a_history, a_store, started
+from tests.unit.metrics.test_collector import exposed
 
 ROLES = ("runs", "unclaimed", "dead-letters", "logs")
 
@@ -28,7 +32,13 @@ ROLES = ("runs", "unclaimed", "dead-letters", "logs")
 class FakeConsumer:
     """A consumer that has nothing to tell but where partitions end."""
 
-    def get_watermark_offsets(self, place: Any, cached: bool = False) -> tuple[int, int]:
+    def __init__(self) -> None:
+        self.assigned: list[TopicPartition] = []
+
+    def assign(self, places: list[TopicPartition]) -> None:
+        self.assigned += places
+
+    def get_watermark_offsets(self, place: Any, timeout: float = 0, cached: bool = False) -> tuple[int, int]:
         return 0, 1000
 
     def commit(self, offsets: Any, asynchronous: bool) -> None:
@@ -145,3 +155,15 @@ def test_lag_is_zero_when_nothing_waits(session: Session, store: Sqlite) -> None
     session._note_seen()
     assert positions(store)["dead-letters", 0][1].seen_ms > 0
     assert isinstance(session._at["runs", 0], Progress)
+
+
+def test_what_the_group_assigns_is_counted(store: Sqlite) -> None:
+    metrics, consumer = ProcessMetrics(Process.HISTORY), FakeConsumer()
+    made: Any = Session(Settings(), store, consumer, metrics)  # type: ignore[arg-type]
+    made._topic_ids = {f"streamflow.{role}": "T" for role in ROLES}
+    places = [TopicPartition("streamflow.runs", 0), TopicPartition("streamflow.logs", 0)]
+    for _ in range(2):
+        made._assigned(consumer, places)
+        made._revoked(consumer, places)
+    assert [one.topic for one in consumer.assigned] == ["streamflow.runs", "streamflow.logs"] * 2
+    assert exposed(metrics)["streamflow_rebalances_total"] == {(): 2}

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from streamflow.kafka.cancellation import cancel, is_asked_for
+from streamflow.kafka.cancellation import cancel, is_own_cancellation
 
 
 async def _waits_for(other: asyncio.Future[None]) -> bool:
     try:
         await other
     except asyncio.CancelledError as error:
-        return is_asked_for(error)
+        return is_own_cancellation(error)
     return False
 
 
@@ -39,7 +39,7 @@ def test_the_cancellation_of_the_task_itself_is() -> None:
 
 def test_another_error_is_none() -> None:
     async def main() -> bool:
-        return is_asked_for(ValueError())
+        return is_own_cancellation(ValueError())
 
     assert asyncio.run(main()) is False
 

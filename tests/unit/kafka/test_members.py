@@ -13,9 +13,9 @@ from streamflow.engine.commands import KNOWN_REVISIONS
 from streamflow.kafka.connection import client_name
 from streamflow.kafka.members import Member, member_of, release, telling
 from streamflow.kafka.revisions import client_id
-from streamflow.kafka.serving import Presence, Serving
-from streamflow.ops.fleet import worker_rows
-from streamflow.settings import Engine, Settings
+from streamflow.kafka.worker_registry import RegisteredWorker, WorkerRegistration
+from streamflow.ops.fleet import unannounced, worker_rows
+from streamflow.settings import Engine, Mirror, Settings
 
 
 def test_a_worker_tells_who_it_is() -> None:
@@ -39,14 +39,26 @@ def test_no_instance_id_is_taken_for_another_fact(instance: str) -> None:
     assert (found.pid, found.revisions) == (os.getpid(), ())
 
 
+def test_workers_of_every_role_are_looked_for() -> None:
+    assert unannounced(Settings(mirror=Mirror(topics=["runs"]))) == {
+        "engine": "streamflow.engine",
+        "ingress": "streamflow.ingress",
+        "history": "streamflow.history",
+        "mirror": "streamflow.mirror",
+    }
+    assert "mirror" not in unannounced(Settings())  # a right to its group is granted where something is mirrored
+
+
 def test_rows_tell_of_every_worker() -> None:
-    told = Serving("default", "w-1", "c-1", "host-1", 7, 1000, [], "1.2", True)
-    well = Serving("default", "w-2", "c-2", "host-1", 8, 1000, [], "1.2")
+    told = WorkerRegistration("default", "w-1", "c-1", "host-1", 7, 1000, [], "1.2", True)
+    well = WorkerRegistration("default", "w-2", "c-2", "host-1", 8, 1000, [], "1.2")
     members = {
         "engine": [Member(client_id="c", host="h", pid=1, partitions=6, version="1.2", revisions=("3",))],
         "history": [Member(client_id="older", address="10.0.0.7", partitions=12)],
     }
-    rows = worker_rows([Presence(told, True), Presence(well, True), Presence(told, False)], members)
+    rows = worker_rows(
+        [RegisteredWorker(told, True), RegisteredWorker(well, True), RegisteredWorker(told, False)], members
+    )
     assert [(row["role"], row["worker"], row["host"], row["version"], row["partitions"]) for row in rows] == [
         ("engine", "h-1", "h", "1.2", 6),
         ("history", "older", "10.0.0.7", "", 12),

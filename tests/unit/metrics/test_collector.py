@@ -31,7 +31,7 @@ from streamflow.engine.transitions import (
     WaitStarted,
 )
 from streamflow.metrics.collector import ProcessMetrics
-from streamflow.metrics.registry import METRICS, OTHER, Kind, Process
+from streamflow.metrics.registry import BOUNDS, METRICS, OTHER, Kind, Process
 
 
 def exposed(metrics: ProcessMetrics) -> dict[str, dict[tuple[str, ...], float]]:
@@ -107,6 +107,55 @@ def test_a_flood_of_definitions_and_steps_has_a_bound() -> None:
     assert sum(found["streamflow_deliveries_total"].values()) == 5000
     assert sum(len(series) for series in found.values()) < 1100
     assert len(metrics._flows) <= 20_000
+
+
+@pytest.mark.parametrize("bound", ["partition", "series"])
+def test_a_gauge_beyond_a_bound_hides_no_other(bound: str) -> None:
+    few = {"partition": 3} if bound == "partition" else {"partition": 100}
+    metrics = ProcessMetrics(Process.ENGINE, bounds={**BOUNDS, **few}, series=100 if bound == "partition" else 3)
+    for number in range(10):
+        metrics.gauge("parked_runs", 100 - number, partition=str(number))
+    found = exposed(metrics)
+    assert found["streamflow_parked_runs"] == {("0",): 100, ("1",): 99, ("2",): 98}
+    assert found["streamflow_metrics_other_total"] == {(bound,): 7}
+    metrics.gauge("parked_runs", 1, partition="1")
+    assert exposed(metrics)["streamflow_parked_runs"]["1",] == 1
+
+
+@pytest.mark.parametrize("bound", ["partition", "series"])
+def test_a_gauge_that_goes_makes_room(bound: str) -> None:
+    few = {"partition": 2} if bound == "partition" else {"partition": 100}
+    metrics = ProcessMetrics(Process.ENGINE, bounds={**BOUNDS, **few}, series=100 if bound == "partition" else 2)
+    for number in range(500):
+        metrics.gauge("parked_runs", number, partition=str(number))
+        metrics.gauge("parked_runs", number, partition=str(number))
+        metrics.forget(partition=str(number - 1))
+    found = exposed(metrics)
+    assert found["streamflow_parked_runs"] == {("499",): 499}
+    assert "streamflow_metrics_other_total" not in found
+    assert len(metrics._found) <= 103
+
+
+def test_kept_events_of_many_definitions_and_partitions_are_right_or_left_out() -> None:
+    metrics = ProcessMetrics(Process.ENGINE)
+    for definition in range(10):
+        for partition in range(480):
+            metrics.gauge("kept_events", definition + 1, definition=f"d{definition}", partition=str(partition))
+    found = exposed(metrics)
+    kept = found["streamflow_kept_events"]
+    assert len(kept) == 2000
+    assert all(value == int(definition[1:]) + 1 for (definition, _), value in kept.items())
+    assert found["streamflow_metrics_other_total"] == {("series",): 2800}
+
+
+def test_one_gauge_is_dropped_and_others_of_its_labels_stay() -> None:
+    metrics = ProcessMetrics(Process.EXPORTER)
+    for name in ("consumer_lag_records", "consumer_lag_seconds"):
+        metrics.gauge(name, 3, group="g", topic="t", partition="0")
+    metrics.forget("consumer_lag_seconds", group="g", topic="t", partition="0")
+    found = exposed(metrics)
+    assert "streamflow_consumer_lag_seconds" not in found
+    assert found["streamflow_consumer_lag_records"] == {("g", "0", "t"): 3}
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ class Counted:
         self.counts: Counter[str] = Counter()
 
     def count(self, name: str, value: float = 1, **labels: str) -> None:
-        self.counts[f"{name} {labels['topic']} {labels['outcome']}"] += int(value)
+        self.counts[" ".join((name, *labels.values()))] += int(value)
 
 
 def write(record: Record) -> Outgoing:
@@ -153,7 +153,7 @@ def test_a_batch_and_the_offsets_behind_it_are_one_transaction(running: Any) -> 
 
     written = [("streamflow.runs.avro", 0, b"7"), ("streamflow.runs.avro", 1, b"5"), ("streamflow.runs.avro", 0, b"9")]
     assert running._producer.calls == ["begin", *written, ([(0, 10), (1, 6)], "generation 3"), "commit"]
-    assert running._metrics.counts == {"mirror_records runs written": 3}
+    assert running._metrics.counts == {"rebalances": 1, "mirror_records runs written": 3}
 
 
 def test_an_assignment_amid_a_reading_repeats_nothing(running: Any) -> None:
@@ -187,7 +187,8 @@ def test_what_cannot_be_written_is_counted_and_left_behind(running: Any) -> None
     running._transact(running._read())
 
     assert running._producer.calls[1:3] == [("streamflow.runs.avro", 0, b"7"), ([(0, 8)], "generation 3")]
-    assert running._metrics.counts == {"mirror_records runs unreadable": 2, "mirror_records runs written": 1}
+    written = {"mirror_records runs unreadable": 2, "mirror_records runs written": 1}
+    assert running._metrics.counts == {"rebalances": 1, **written}
 
 
 def test_a_failure_ends_the_session_and_aborts(running: Any) -> None:

@@ -10,7 +10,7 @@ from streamflow.definition.catalog import Catalog, ChildSpec, EventSpec
 from streamflow.definition.content import canonical, sha256_of
 from streamflow.definition.syntax import parse_catalog, parse_definition
 from streamflow.kafka.definitions import Snapshot
-from streamflow.ops.catalog import Surroundings, child_of, published_definitions, published_operations
+from streamflow.ops.catalog import CatalogResolver, child_of, published_definitions, published_operations
 
 CHILD = parse_definition(
     'name: child\nversion: "1"\ninput: {type: object, required: [id], properties: {id: {type: string}}}\nsteps: [{id: '
@@ -50,11 +50,11 @@ def calling(*operations: str, run: str = "") -> Any:
 
 def test_a_definition_that_calls_nothing_needs_nothing() -> None:
     catalog = Catalog()
-    assert Surroundings(unread).complete(calling(), catalog) == catalog
+    assert CatalogResolver(unread).complete(calling(), catalog) == catalog
 
 
 def test_what_is_installed_is_known_without_the_log() -> None:
-    found = Surroundings(unread).complete(calling("print.line"), Catalog())
+    found = CatalogResolver(unread).complete(calling("print.line"), Catalog())
     spec = found.operation("print.line")
     assert spec is not None
     assert spec.title == "Print a line"
@@ -62,7 +62,7 @@ def test_what_is_installed_is_known_without_the_log() -> None:
 
 def test_the_catalog_file_comes_first() -> None:
     own = parse_catalog("operations: [{name: print.line, lane: mine}, {name: fraud.score, lane: mine}]")
-    found = Surroundings(unread).complete(calling("print.line", "fraud.score"), own)
+    found = CatalogResolver(unread).complete(calling("print.line", "fraud.score"), own)
     assert {spec.name: spec.lane for spec in found.operations if spec.name in ("print.line", "fraud.score")} == {
         "print.line": "mine",
         "fraud.score": "mine",
@@ -76,7 +76,7 @@ def test_plugins_and_published_definitions_come_from_the_log() -> None:
         asked.append(1)
         return a_log()
 
-    around = Surroundings(read)
+    around = CatalogResolver(read)
     found = around.complete(calling("fraud.score", "print.line", run="child"), Catalog())
     spec, child = found.operation("fraud.score"), found.definition("child", "1")
     assert spec is not None
@@ -94,7 +94,7 @@ def test_a_plugin_whose_record_cannot_be_read_and_a_retired_version_are_left_out
 
 
 def test_a_definition_of_the_same_command_is_found_before_it_is_published() -> None:
-    around = Surroundings(unread)
+    around = CatalogResolver(unread)
     content = canonical(CHILD, Catalog())
     around.add(child_of(content, sha256_of(content), Catalog()))
     found = around.complete(calling(run="child"), Catalog())
@@ -135,14 +135,14 @@ def test_published_definitions_say_what_starts_them_and_what_they_emit() -> None
 
 def test_the_whole_log_is_read_for_warnings_only_where_that_is_asked_for() -> None:
     emitting = parse_definition('name: a\nversion: "1"\non: [{id: b, event: b}]\nsteps: [{id: t, emit: {event: c}}]')
-    assert Surroundings(unread).complete(emitting, Catalog()).definitions == []
-    known = Surroundings(a_log, whole=True).complete(emitting, Catalog())
+    assert CatalogResolver(unread).complete(emitting, Catalog()).definitions == []
+    known = CatalogResolver(a_log, whole=True).complete(emitting, Catalog())
     assert [spec.name for spec in known.definitions] == ["child"]
-    assert Surroundings(unread, whole=True).complete(calling(), Catalog()) == Catalog()
+    assert CatalogResolver(unread, whole=True).complete(calling(), Catalog()) == Catalog()
 
 
 def test_published_events_are_found_where_they_are_bound_to() -> None:
     log = a_log()
-    assert [spec.topics for spec in Surroundings(lambda: log).events().events] == [[]]
+    assert [spec.topics for spec in CatalogResolver(lambda: log).events().events] == [[]]
     log.read(b"binding/order.placed", b'{"topics": ["prod.orders"]}', 9)
-    assert [spec.topics for spec in Surroundings(lambda: log).events().events] == [["prod.orders"]]
+    assert [spec.topics for spec in CatalogResolver(lambda: log).events().events] == [["prod.orders"]]

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from streamflow.cli.lag import board, rows_of
 from streamflow.errors import OperationError
+from streamflow.kafka.topics import lane_topic_name
 from streamflow.metrics.collector import ProcessMetrics
 from streamflow.metrics.registry import Process
 from streamflow.ops import exporter
-from streamflow.ops.exporter import LagGauges, Rates
+from streamflow.ops.exporter import LagGauges
 from streamflow.ops.lag import PartitionLag
 from streamflow.settings import Settings
 from tests.unit.metrics.test_collector import exposed
@@ -53,6 +53,56 @@ def test_what_is_not_measured_any_more_is_dropped() -> None:
     assert "streamflow_topic_trouble" not in found
 
 
+def test_what_one_partition_of_thousands_lags_is_exported() -> None:
+    metrics = ProcessMetrics(Process.EXPORTER)
+    gauges = LagGauges(SETTINGS, metrics)
+    topics = [lane_topic_name(SETTINGS, "default"), *(f"t{number}" for number in range(5))]
+    lags = [PartitionLag("tasks", topic, number, 5, 5, 0, 0.0) for topic in topics for number in range(480)]
+    for behind in (0, 479, len(lags) - 1):
+        role, topic, number = lags[behind].role, lags[behind].topic, lags[behind].partition
+        now = list(lags)
+        now[behind] = PartitionLag(role, topic, number, 5, 9, 4, 999.0, unread=4)
+        gauges.tell(now, {}, 100.0)
+        found = exposed(metrics)
+        seconds = found["streamflow_consumer_lag_seconds"]
+        assert {place[1:]: value for place, value in seconds.items() if value} == {(str(number), topic): 999.0}
+        assert len(seconds) == 6 * 480
+        assert sum(found["streamflow_consumer_lag_records"].values()) == 4
+        assert "streamflow_metrics_other_total" not in found
+
+
+def test_a_topic_that_goes_leaves_no_gauge() -> None:
+    metrics = ProcessMetrics(Process.EXPORTER)
+    gauges = LagGauges(SETTINGS, metrics)
+    gauges.tell([ENGINE, IDLE], {}, 100.0)
+    gauges.tell([ENGINE], {}, 105.0)
+    assert not [name for name, series in exposed(metrics).items() if any("payments" in place for place in series)]
+
+
+def test_an_unknown_age_is_the_last_known_one_and_the_time_since() -> None:
+    metrics = ProcessMetrics(Process.EXPORTER)
+    gauges = LagGauges(SETTINGS, metrics)
+
+    def told(committed: int, seconds: float | None, at_s: float) -> float | None:
+        lag = PartitionLag("engine", "streamflow.commands", 0, committed, 9, 9 - committed, seconds)
+        gauges.tell([lag], {}, at_s)
+        found = exposed(metrics)
+        assert found["streamflow_consumer_lag_records"] == {
+            ("streamflow.engine", "0", "streamflow.commands"): 9 - committed
+        }
+        return next(iter(found.get("streamflow_consumer_lag_seconds", {}).values()), None)
+
+    assert told(5, None, 100.0) is None
+    assert told(5, 7.0, 105.0) == 7
+    assert told(5, None, 110.0) == 12
+    gauges.lose()
+    assert told(5, None, 120.0) == 22
+    assert told(6, None, 125.0) is None
+    assert told(6, None, 130.0) is None
+    assert told(6, 0.0, 135.0) == 0
+    assert told(6, None, 140.0) is None
+
+
 @pytest.mark.parametrize("code", ["broker_unreachable", "topic_unreadable", "topic_missing"])
 def test_a_broker_that_does_not_answer_leaves_no_old_figures(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     metrics, stop, rounds = ProcessMetrics(Process.EXPORTER), threading.Event(), iter(["well", "ill"])
@@ -72,16 +122,3 @@ def test_a_broker_that_does_not_answer_leaves_no_old_figures(code: str, monkeypa
     assert found["streamflow_exporter_failures_total"] == {(): 1}
     assert "streamflow_consumer_lag_records" not in found
     assert found["streamflow_exporter_measure_seconds_count"] == {(): 1}
-
-
-def test_rows_say_when_a_group_has_caught_up() -> None:
-    rates = Rates()
-    rates.drains([ENGINE, LANE, GONE], 0.0)
-    later = [PartitionLag("engine", "streamflow.commands", 0, 6, 7, 1, 1.5), LANE, GONE]
-    rows = rows_of(later, rates.drains(later, 10.0))
-    assert [(row["role"], row["drain_s"], row["falls_behind"], row["state"]) for row in rows] == [
-        ("engine", 10.0, False, ""),
-        ("tasks", None, True, ""),
-        ("ingress", 0.0, False, "missing"),
-    ]
-    assert board(later, rates.drains(later, 11.0)).row_count == 3

@@ -13,11 +13,11 @@ from streamflow.engine.overlay import encode_record
 from streamflow.engine.state import OWN, PartitionState
 from streamflow.errors import EngineFault
 from streamflow.kafka.definitions import Snapshot
-from streamflow.kafka.serving import announced
+from streamflow.kafka.worker_registry import announced
 from streamflow.ops.approvals import Approvals
 from streamflow.ops.catalog import published_operations
+from streamflow.ops.command_request import refusal
 from streamflow.ops.dead_letters import letters_of, original_headers
-from streamflow.ops.requests import refusal
 from streamflow.ops.unclaimed import unclaimed_events
 from streamflow.settings import Kafka, Settings
 from streamflow.wire.dead_letter import dead_letter

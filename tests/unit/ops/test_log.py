@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from streamflow.ops.log import Seldom
+from streamflow.ops.log import RepeatFilter
 
 
 def line(name: str, text: str, *args: object) -> logging.LogRecord:
@@ -13,7 +13,7 @@ def line(name: str, text: str, *args: object) -> logging.LogRecord:
 
 def test_a_library_that_repeats_itself_is_heard_once_in_ten_seconds_with_how_often_it_did() -> None:
     now = 100.0
-    seldom = Seldom(("aiokafka",), clock=lambda: now)
+    seldom = RepeatFilter(("aiokafka",), clock=lambda: now)
     assert seldom.filter(line("aiokafka.conn", "no way to node %s", 1))
     assert not any(seldom.filter(line("aiokafka.conn", "no way to node %s", 1)) for _ in range(250))
     assert seldom.filter(line("aiokafka.conn", "no way to node %s", 2))
@@ -25,6 +25,6 @@ def test_a_library_that_repeats_itself_is_heard_once_in_ten_seconds_with_how_oft
 
 
 def test_many_different_lines_do_not_pile_up() -> None:
-    seldom = Seldom(("aiokafka",))
+    seldom = RepeatFilter(("aiokafka",))
     assert all(seldom.filter(line("aiokafka", "line %s", number)) for number in range(10_000))
     assert len(seldom._told) <= 200

@@ -8,8 +8,8 @@ import pytest
 
 from streamflow.engine.commands import ForwardSource
 from streamflow.engine.effects import RecordRejection
+from streamflow.ops.command_request import refusal
 from streamflow.ops.dead_letters import original_headers
-from streamflow.ops.requests import refusal
 from streamflow.settings import Settings
 from streamflow.wire.dead_letter import PREFIX, DeadLetter, dead_letter, facts_of
 from streamflow.wire.decoding import Record

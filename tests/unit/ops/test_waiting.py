@@ -6,7 +6,7 @@ from math import inf
 
 import pytest
 
-from streamflow.ops.waiting import Head, Progress, interval_of, waiting
+from streamflow.ops.waiting import Head, Progress, interval_of, waiting, worst
 from streamflow.settings import Settings
 
 ENGINE = interval_of(Settings(), "engine")  # 1 s busy, 6 s quiet, 11 s idle
@@ -26,16 +26,26 @@ INGRESS = interval_of(Settings(), "ingress")  # 1 s
         (25, Head(age_s=4.0, work=25, work_age_s=4.0), (25, 4.0)),  # a busy one that is late
         (9000, Head(age_s=0.4), (0, 0.0)),
         (9000, Head(age_s=33.0), (9000, 33.0)),
-        (9000, Head(age_s=None), (9000, 0.0)),  # the record did not come: what may wait is not taken for nothing
+        (9000, Head(age_s=None), (9000, None)),  # the record did not come: what may wait is not taken for nothing
     ],
 )
-def test_what_waits_for_the_engine(records: int, head: Head | None, expected: tuple[int, float]) -> None:
+def test_what_waits_for_the_engine(records: int, head: Head | None, expected: tuple[int, float | None]) -> None:
     assert waiting(records, head, ENGINE) == expected
 
 
 @pytest.mark.parametrize(("age_s", "expected"), [(0.9, (0, 0.0)), (1.1, (5, 1.1))])
 def test_what_waits_for_others(age_s: float, expected: tuple[int, float]) -> None:
     assert waiting(5, Head(age_s=age_s), INGRESS) == expected
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [(0.0, 3.0, 3.0), (None, 3.0, 3.0), (None, 0.0, None), (None, None, None), (0.0, 0.0, 0.0)],
+)
+def test_the_worst_of_ages_is_what_is_known_to_wait(
+    one: float | None, other: float | None, expected: float | None
+) -> None:
+    assert worst(one, other) == worst(other, one) == expected
 
 
 def test_intervals_follow_the_settings() -> None:

@@ -12,8 +12,11 @@ from aiokafka.errors import KafkaConnectionError
 from aiokafka.structs import TopicPartition
 
 from streamflow.errors import OperationError
+from streamflow.metrics.collector import ProcessMetrics
+from streamflow.metrics.registry import Process
 from streamflow.runtime import consumer_session
 from streamflow.runtime.consumer_session import ConsumerSession, serve_sessions, within
+from tests.unit.metrics.test_collector import exposed
 
 
 class Client:
@@ -38,7 +41,11 @@ class Session(ConsumerSession):
     def __init__(
         self, told: list[str], end: asyncio.Future[None] | None = None, fails_to_give_up: bool = False
     ) -> None:
-        super().__init__({}, "group", None, 10, structlog.get_logger(), consumer_options={}, producer_options={})
+        self.measured = ProcessMetrics(Process.INGRESS)
+        log, nothing = structlog.get_logger(), dict[str, Any]()
+        super().__init__(
+            {}, "group", None, 10, log, metrics=self.measured, consumer_options=nothing, producer_options=nothing
+        )
         self.told = told
         self.end = end or asyncio.get_running_loop().create_future()
         self.fails_to_give_up = fails_to_give_up
@@ -140,6 +147,17 @@ def test_a_failed_revocation_ends_the_session_although_the_client_only_logs_it(t
     with pytest.raises(KafkaConnectionError):
         asyncio.run(scenario())
     assert told == [*BEGIN, "take up 1", "give up", "interrupted", "job cancelled", *END]
+
+
+def test_assignments_are_counted(told: list[str]) -> None:
+    async def scenario() -> ProcessMetrics:
+        session = Session(told)
+        for _ in range(2):
+            await session.on_partitions_assigned([])
+            await session.on_partitions_revoked([])
+        return session.measured
+
+    assert exposed(asyncio.run(scenario()))["streamflow_rebalances_total"] == {(): 2}
 
 
 def test_a_rebalance_that_is_cancelled_ends_the_session_as_an_error(told: list[str]) -> None:

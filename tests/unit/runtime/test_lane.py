@@ -35,7 +35,7 @@ class Record(NamedTuple):
     key: bytes | None = None
 
 
-class Performer:
+class TaskExecutor:
     async def perform(self, task: Task) -> tuple[CompleteAttempt, bytes]:
         answer = CompleteAttempt(id=f"{task.id}/completed", run=task.run, address=task.step, attempt=1, output=None)
         return answer, encode_command(answer)
@@ -71,8 +71,8 @@ class Group:
 
 
 def a_lane() -> Lane:
-    performer: Any = Performer()
-    lane = Lane(SETTINGS, "default", performer)
+    executor: Any = TaskExecutor()
+    lane = Lane(SETTINGS, "default", executor)
     lane.open({}, {0: 5}, "lane-id")
     return lane
 

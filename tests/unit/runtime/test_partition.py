@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from aiokafka.producer.message_accumulator import BatchBuilder
+from structlog.testing import capture_logs
 
 from streamflow.core.cut import Batch
 from streamflow.core.outbox import Outbox
@@ -60,6 +61,7 @@ class World:
         self.steered: list[str] = []
         self.committed: list[int] = []
         self.metrics = Collected()
+        self.now_s = NOW_S
 
     async def does(self, step: str) -> None:
         self.calls.append(step)
@@ -155,7 +157,7 @@ def a_partition(world: World, **engine: Any) -> Partition:
         failed=world.failed,
         topic_of=lambda event: event,
         metrics=world.metrics,
-        clock=lambda: NOW_S,
+        clock=lambda: world.now_s,
     )
 
 
@@ -371,5 +373,39 @@ def test_a_host_reports_its_restores_and_checkpoints() -> None:
         once = ("restore_seconds", "checkpoint_seconds", "checkpoint_bytes", "oldest_unacknowledged_seconds")
         assert {name: len(seen[name]) for name in once} == dict.fromkeys(once, 1)
         assert world.metrics.counts["commands", "rejected", "run_unknown"] == 1
+
+    run(scenario)
+
+
+def test_a_hot_key_is_a_line_in_the_log() -> None:
+    async def scenario() -> None:
+        world = World()
+        ratios = world.metrics.seen.setdefault("hot_key_ratio", [])
+        world.now_s = NOW_S + 59
+        async with opened(world) as partition:
+            await until(lambda: len(ratios) == 1)
+            world.now_s = NOW_S + 61
+            partition.feed(Fetched(1, [a_fetch(0)]))
+            await until(lambda: len(ratios) == 2)
+            hot, rare = b"order \xff" + b"7" * 300, [a_fetch(offset) for offset in range(1, 501)]
+            often = [a_fetch(offset)._replace(key=hot) for offset in range(501, 2001)]
+            partition.feed(Fetched(1, [*rare, *often]))
+            await decided(partition, 2000)
+            assert ratios == [0, 0]
+            with capture_logs() as lines:
+                world.now_s = NOW_S + 121
+                partition._timer_moved.set()  # as each command does
+                await until(lambda: len(ratios) == 3)
+            assert ratios[-1] == 0.75
+            (line,) = lines
+            assert line.pop("consequence")
+            assert line == {
+                "event": "hot_key",
+                "log_level": "warning",
+                "partition": 0,
+                "key": "order \ufffd" + "7" * 193,
+                "ratio": 0.75,
+                "commands": 2000,
+            }
 
     run(scenario)

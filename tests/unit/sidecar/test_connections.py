@@ -56,7 +56,7 @@ class Counted(NoMetrics):
         self.complete = asyncio.Event()
         self._expected = expected
 
-    def count(self, name: str, value: int = 1, **labels: str) -> None:
+    def count(self, name: str, value: float = 1, **labels: str) -> None:
         assert (name, value) == ("connections_ended", 1)
         self.reasons.append(labels["reason"])
         if len(self.reasons) == self._expected:

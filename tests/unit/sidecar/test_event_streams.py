@@ -46,8 +46,8 @@ class Counted(NoMetrics):
         self.counts = Counter[tuple[str, ...]]()
         self.gauges: dict[tuple[str, ...], float] = {}
 
-    def count(self, name: str, value: int = 1, **labels: str) -> None:
-        self.counts[name, *labels.values()] += value
+    def count(self, name: str, value: float = 1, **labels: str) -> None:
+        self.counts[name, *labels.values()] += int(value)
 
     def gauge(self, name: str, value: float, **labels: str) -> None:
         self.gauges[name, *labels.values()] = value

@@ -22,7 +22,7 @@ from streamflow.errors import OperationError, Rejected
 from streamflow.history.reader import HistoryReader
 from streamflow.history.sqlite import Sqlite
 from streamflow.ops.jobs import Job, added
-from streamflow.ops.lag import PartitionLag
+from streamflow.ops.lag_rows import MeasuredLag
 from streamflow.settings import Settings
 from streamflow.sidecar import live, live_hub, live_lists, principal
 from streamflow.sidecar.conversation_state import service_of
@@ -150,8 +150,8 @@ def test_every_other_list_is_told_of(
     socket: WebSocketTestSession,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def lag() -> list[PartitionLag]:
-        return []
+    async def lag() -> MeasuredLag:
+        return MeasuredLag(partitions=[], drains={})
 
     def add_log_line() -> None:
         with store.transaction():

@@ -29,9 +29,9 @@ class Counting(NoMetrics):
     def __init__(self) -> None:
         self.spans: Counter[str] = Counter()
 
-    def count(self, name: str, value: int = 1, **labels: str) -> None:
+    def count(self, name: str, value: float = 1, **labels: str) -> None:
         assert name == "trace_spans"
-        self.spans[labels["outcome"]] += value
+        self.spans[labels["outcome"]] += int(value)
 
 
 class Gate:

@@ -348,8 +348,14 @@ export interface LagRow {
   topic: string;
   lane: string | null;
   records: number;
-  seconds: number;
-  state: string;
+  /** Null: something waits, and its age is not known. */
+  seconds: number | null;
+  /** Seconds until the group has caught up. Null: that is not known, or never. */
+  drain_s: number | null;
+  /** More comes than is done. */
+  falls_behind: boolean;
+  /** What keeps the topic from being read, empty when nothing does. */
+  state: "" | "missing" | "unreadable" | "leaderless";
 }
 
 export interface Lane {
@@ -357,7 +363,7 @@ export interface Lane {
   operations: string[];
   workers: number;
   waiting: number;
-  oldest_s: number;
+  oldest_s: number | null;
 }
 
 export interface WorkerRow {

@@ -5,13 +5,14 @@ import { useSearchParams } from "react-router";
 import { definitions, figures } from "../api/calls";
 import type { DefinitionRow, Statistics } from "../api/types";
 import { useLive } from "../api/useLive";
-import { A, Badge, Button, Card, cx, Empty, inputLook, PageHead } from "../parts/basics";
+import { A, Button, Card, cx, Empty, inputLook, PageHead } from "../parts/basics";
 import { DefinitionOptions } from "../parts/DefinitionOptions";
 import { Loaded, Waiting } from "../parts/loading";
 import { Table } from "../parts/Table";
 import { number, percent, span } from "../parts/words";
 import { useMay } from "../shell/me";
 import { BUDGET_DAYS, budgetUsed, csvOf, hoursOf, stepsOf, TARGET, totalsOf, type Hour } from "./figures";
+import { LagTable } from "./LagTable";
 
 const Chart = lazy(() => import("./Chart"));
 
@@ -321,38 +322,7 @@ export default function DashboardPage() {
       </Loaded>
       {mayLag && (
         <Card title="Lag" pad={false}>
-          <Loaded query={lag}>
-            {(page) =>
-              page.rows.length === 0 ? (
-                <Empty title="No group reads anything." />
-              ) : (
-                <Table
-                  label="Lag"
-                  rows={page.rows}
-                  keyOf={(row) => `${row.group}/${row.topic}`}
-                  columns={[
-                    { id: "group", title: "Group", cell: (row) => row.lane ?? row.group },
-                    {
-                      id: "topic",
-                      title: "Topic",
-                      className: "hidden sm:table-cell",
-                      cell: (row) => <span className="font-mono text-[12px]">{row.topic}</span>,
-                    },
-                    { id: "records", title: "Records", cell: (row) => number(row.records) },
-                    {
-                      id: "seconds",
-                      title: "Behind",
-                      cell: (row) => (
-                        <Badge tone={row.seconds > 60 ? "bad" : row.seconds > 5 ? "warn" : "good"}>
-                          {row.records === 0 ? "nothing waits" : span(row.seconds * 1000)}
-                        </Badge>
-                      ),
-                    },
-                  ]}
-                />
-              )
-            }
-          </Loaded>
+          <Loaded query={lag}>{(page) => <LagTable rows={page.rows} />}</Loaded>
         </Card>
       )}
     </>

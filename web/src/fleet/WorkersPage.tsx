@@ -38,7 +38,13 @@ export default function WorkersPage() {
                     id: "oldest",
                     title: "Oldest waits",
                     cell: (row) =>
-                      row.waiting === 0 ? <span className="text-muted">–</span> : span(row.oldest_s * 1000),
+                      row.waiting === 0 ? (
+                        <span className="text-muted">–</span>
+                      ) : row.oldest_s === null ? (
+                        "?"
+                      ) : (
+                        span(row.oldest_s * 1000)
+                      ),
                   },
                   {
                     id: "operations",

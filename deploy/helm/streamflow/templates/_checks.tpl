@@ -1,12 +1,15 @@
 {{- /* What the schema cannot say. Included once, by settings.yaml. */}}
 {{- define "streamflow.checks" -}}
-{{- $partitions := dig "topics" "partitions" 12 .Values.settings | int }}
+{{- $partitions := dig "topics" "partitions" 12 .Values.settings | int | add .Values.topics.added | int }}
 {{- if gt (int .Values.engine.replicas) $partitions }}
-{{- fail (printf "engine.replicas is %d, and there are %d partitions: further workers would have none. Lower it." (int .Values.engine.replicas) $partitions) }}
+{{- fail (printf "engine.replicas is %d, and there are %d partitions: further workers would have none. Lower it, or say in topics.added how many topics grow has added." (int .Values.engine.replicas) $partitions) }}
 {{- end }}
 {{- if include "streamflow.oneDisk" . }}
 {{- if or (gt (int .Values.history.replicas) 1) (gt (int .Values.sidecar.replicas) 1) }}
 {{- fail "history is in a file, which one machine has: history.replicas and sidecar.replicas must be 1. Set them, or name a PostgreSQL in settings.history.postgresql." }}
+{{- end }}
+{{- if .Values.sidecar.autoscaling.enabled }}
+{{- fail "sidecar.autoscaling: history is in a file, which one machine has, so there is one sidecar. Name a PostgreSQL in settings.history.postgresql." }}
 {{- end }}
 {{- end }}
 {{- $wanted := dig "tasks" "lanes" dict .Values.settings }}
@@ -38,5 +41,8 @@
 {{- range $name, $lane := .Values.lanes }}{{ if $lane.autoscaling.enabled }}{{ $scaled = true }}{{ end }}{{ end }}
 {{- if and $scaled (not (and .Values.autoscaling.prometheus .Values.exporter.enabled)) }}
 {{- fail "Autoscaling asks Prometheus for the lag that the exporter measures. Set autoscaling.prometheus and exporter.enabled." }}
+{{- end }}
+{{- if and .Values.sidecar.autoscaling.enabled (not .Values.autoscaling.prometheus) }}
+{{- fail "sidecar.autoscaling asks Prometheus for the rate of requests. Set autoscaling.prometheus." }}
 {{- end }}
 {{- end }}

@@ -165,11 +165,12 @@ annotations:
   {{- with .root.Values.pods.annotations }}{{ toYaml . | nindent 2 }}{{ end }}
 {{- end }}
 
-{{- /* Probes of a worker by its metrics page: whether the process answers, never whether Kafka does. */}}
+{{- /* Probes of a worker: whether the process answers, never whether Kafka does. /live collects no metrics. A slow disk
+makes a worker slow, and a restart would add a restore to it: it is given two minutes. */}}
 {{- define "streamflow.workerProbes" -}}
-startupProbe: {httpGet: {path: /metrics, port: metrics}, periodSeconds: 5, failureThreshold: 60, timeoutSeconds: 5}
-livenessProbe: {httpGet: {path: /metrics, port: metrics}, periodSeconds: 20, failureThreshold: 3, timeoutSeconds: 5}
-readinessProbe: {httpGet: {path: /metrics, port: metrics}, periodSeconds: 10, failureThreshold: 3, timeoutSeconds: 5}
+startupProbe: {httpGet: {path: /live, port: metrics}, periodSeconds: 5, failureThreshold: 60, timeoutSeconds: 5}
+livenessProbe: {httpGet: {path: /live, port: metrics}, periodSeconds: 20, failureThreshold: 6, timeoutSeconds: 10}
+readinessProbe: {httpGet: {path: /live, port: metrics}, periodSeconds: 10, failureThreshold: 3, timeoutSeconds: 5}
 {{- end }}
 
 {{- /* Of the sidecar: /health needs no token, and the header Host must be a name that it knows. */}}

@@ -6,7 +6,7 @@ import pytest
 
 from streamflow.engine.builder import Limits
 from streamflow.engine.commands import CancelRun
-from streamflow.ids import run_id, start_place
+from streamflow.ids import command_place, run_id
 from tests.builders import a_definition, a_start, an_event, an_origin
 from tests.unit.engine.bench import Bench, facts, outcome
 from tests.unit.engine.mailbox.steps import GATE, tally, unclaimed
@@ -18,7 +18,7 @@ def test_the_id_of_a_run_is_known_from_the_offset_of_its_start() -> None:
     bench = Bench(a_definition(PRINT))
     bench.offer("other")
     (started, *_) = bench.start().transitions
-    assert started.run == run_id("main", "order", "k1", start_place("", 0, 1))
+    assert started.run == run_id("main", "order", "k1", command_place("", 0, 1))
     assert started.data.offset == 1
 
 

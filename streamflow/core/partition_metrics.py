@@ -1,0 +1,45 @@
+"""What a partition core measures: its commands and their keys, and what its cuts say of deliveries.
+
+It exists only where something collects metrics, so that nothing is looked up or kept for nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from streamflow.core.delivery_counts import DeliveryCounts
+from streamflow.core.hot_keys import HotKey, HotKeys
+from streamflow.core.metrics import Metrics
+from streamflow.engine.outcome import Decision
+from streamflow.engine.overlay import Overlay
+
+
+class PartitionMetrics:
+    """The measurements of partition `number` over `overlay`, for `metrics`. `hot_key` is given a key that has more than
+    half of the commands, once a minute at most."""
+
+    def __init__(self, overlay: Overlay, number: int, metrics: Metrics, hot_key: Callable[[HotKey], None]) -> None:
+        self._overlay, self._number, self._metrics = overlay, number, metrics
+        self._hot_keys = HotKeys(number, metrics, hot_key)
+        self._tallied: set[str] = set()  # definitions whose deliveries were counted since the last cut
+        self._deliveries: DeliveryCounts | None = None  # of the cut that is being saved
+
+    def decided(self, decision: Decision, key: bytes | None, seconds: float) -> None:
+        """A command under `key` was decided, and its changes are in the overlay."""
+        self._metrics.decided(decision, seconds)
+        self._hot_keys.count(key)
+        self._tallied.update(decision.tallied)
+
+    def look(self, now_ms: int) -> None:
+        """End the minute of the keys if it is over."""
+        self._hot_keys.look(now_ms)
+
+    def capture(self) -> None:
+        """A cut is about to be taken from the overlay."""
+        self._deliveries, self._tallied = DeliveryCounts(self._overlay, self._tallied), set()
+
+    def saved(self) -> None:
+        """The cut is saved."""
+        if self._deliveries is not None:
+            self._deliveries.report(self._metrics, self._number)
+            self._deliveries = None
