@@ -103,7 +103,7 @@ def is_entry(record: Record) -> bool:
 
 
 def decode_entry(value: bytes) -> Entry:
-    """The entry in a record. Raises msgspec.DecodeError."""
+    """The entry in a record. Raises what `wire.unreadable.UNREADABLE` lists."""
     return msgspec.json.decode(value, type=Entry)
 
 

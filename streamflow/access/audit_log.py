@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
-
 from streamflow.access.audit import Entry, decode_entry, is_entry
 from streamflow.kafka.exclusive_log import LogReader
 from streamflow.kafka.topics import AUDIT, topic_name
 from streamflow.settings import Settings
-from streamflow.wire.unreadable import Unreadable
+from streamflow.wire.unreadable import UNREADABLE, Unreadable
 
 
 def read_entries(
@@ -28,7 +26,7 @@ def read_entries(
                 continue
             try:
                 entry = decode_entry(record.value or b"")
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except UNREADABLE as error:
                 unreadable.skip(record.partition, record.offset, error)
                 continue
             if fits(entry):

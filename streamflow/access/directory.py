@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-import msgspec
-
 from streamflow.access.records import (
     HEAD,
     ApiKey,
@@ -22,6 +20,7 @@ from streamflow.access.records import (
 )
 from streamflow.access.rights import RIGHTS, Permission, Principal, Role
 from streamflow.errors import Rejected
+from streamflow.wire.unreadable import UNREADABLE
 
 
 @dataclass(slots=True)
@@ -46,7 +45,7 @@ class Directory:
             return True
         try:
             found = decode(key, value)
-        except (msgspec.DecodeError, KeyError, UnicodeDecodeError):
+        except UNREADABLE:
             self.unreadable.add(key)
             return False
         self.values[key] = found

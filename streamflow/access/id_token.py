@@ -13,6 +13,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from streamflow.errors import Rejected
+from streamflow.wire.unreadable import UNREADABLE
 
 # Signatures by a key that only the provider has: with HS256 anyone with the client's secret could make one, with `none`
 # anybody.
@@ -125,7 +126,7 @@ def log_out(token: str, keys: KeySet, expected: Expected, *, now_s: int) -> LogO
 def _claims(token: str, keys: KeySet, expected: Expected) -> dict[str, Any]:
     try:
         claims = jwt.decode(token, keys, algorithms=ALGORITHMS).claims
-    except (JoseError, ValueError, TypeError) as error:
+    except (JoseError, *UNREADABLE) as error:
         said = _forged(f"its signature is not the provider's ({type(error).__name__})")
         raise SignatureRefused(said.code, said.message) from error
     audience = claims.get("aud")

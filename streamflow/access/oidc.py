@@ -21,6 +21,7 @@ from joserfc.jwk import KeySet
 from streamflow.access.id_token import Expected, Identity, LogOut, SignatureRefused, identity, log_out
 from streamflow.errors import OperationError, Rejected
 from streamflow.settings import OpenIdConnect
+from streamflow.wire.unreadable import UNREADABLE
 
 T = TypeVar("T")
 
@@ -174,7 +175,7 @@ class Provider:
         status, found = await self._ask("GET", await self._endpoint("jwks_uri"))
         try:
             return KeySet.import_key_set({"keys": list(found["keys"])})
-        except (JoseError, ValueError, KeyError, TypeError) as error:
+        except (JoseError, *UNREADABLE) as error:
             raise _unusable(f"its keys cannot be read (status {status})") from error
 
     async def _ask(
@@ -198,7 +199,7 @@ class Provider:
             raise _unreachable(url, str(error)[:200] or type(error).__name__) from error
         try:
             found = msgspec.json.decode(content)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             found = None
         return response.status, found if isinstance(found, dict) else {}
 

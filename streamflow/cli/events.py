@@ -14,7 +14,7 @@ from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
 from streamflow.kafka import reserved_topics
 from streamflow.kafka.publication import read_log
-from streamflow.kafka.topics import UNCLAIMED
+from streamflow.kafka.topics import STATE, UNCLAIMED
 from streamflow.kafka.unknown_names import require_definition
 from streamflow.ops.deliveries import read_deliveries
 from streamflow.ops.sending import bound_topic, event_spec, legal_topic, reader_of
@@ -87,9 +87,9 @@ def counts(
     that started a run or were claimed, duplicates (`duplicate`), events that a definition suppresses (`refused`:
     `run_open`), and unclaimed ones. If `delivered` is larger than the sum of outcomes, the others are kept for later
     runs."""
-    session = session_of(ctx)
+    session, unreadable = session_of(ctx), Unreadable(STATE)
     with output.reading("reading the state") as progress:
-        found = read_deliveries(session.installation, progress)
+        found = read_deliveries(session.installation, progress, unreadable)
     rows, deliveries = [], []
     for name, counted in found.items():
         if definition not in (None, name):
@@ -103,7 +103,9 @@ def counts(
     if not deliveries and definition is not None:
         _require_known(session.settings, None, definition)
     text = output.table(("definition", "event", "outcome", "reason", "count>"), rows, "no event was delivered")
-    session.show({"deliveries": deliveries}, text)
+    if skipped := unreadable.summary():
+        text += f"\n\n{skipped}"
+    session.show({"deliveries": deliveries, "unreadable": unreadable.count}, text)
 
 
 @app.command(epilog=examples("events tail shipping", "events tail order.shipped --from-beginning --limit 5 --json"))

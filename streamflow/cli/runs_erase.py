@@ -52,13 +52,23 @@ def erase(
     if not plan and not why.strip():
         raise Rejected("reason_missing", "Erasing a key needs a reason. Give it with --why, without personal data.")
     if key is None:
-        _erase_all(session, key_prefix or "", definitions, why, plan=plan, force=force, yes=yes, timeout_s=timeout_s)
+        _erase_all(
+            session,
+            key_prefix or "",
+            definitions,
+            why,
+            definition=definition,
+            plan=plan,
+            force=force,
+            yes=yes,
+            timeout_s=timeout_s,
+        )
         return
     account, dropped = None, 0
     if not plan:
         confirm("Erase this key? It cannot be undone.", yes=yes)
         account = erase_key(settings, key, definitions, reason=why, force=force, timeout_s=timeout_s)
-        dropped = drop_letters(settings, key, definition)
+        dropped = drop_letters(settings, [key], definition)
     with output.reading("searching the topics") as progress:
         left = remains(settings, key, definitions, progress)
     lines = []
@@ -82,14 +92,15 @@ def _erase_all(
     definitions: Sequence[str],
     why: str,
     *,
+    definition: str | None,
     plan: bool,
     force: bool,
     yes: bool,
     timeout_s: float,
 ) -> None:
-    """Every key that begins with `prefix`."""
+    """Every key that begins with `prefix`; `definition` is the one that was named."""
     with output.reading("reading runs") as progress:
-        found = find_keys(session.installation, prefix, progress)
+        found = find_keys(session.installation, prefix, definitions, progress)
     facts = {"keys": len(found.keys), "open_runs": len(found.open_runs)}
     said = f"{len(found.keys)} keys begin with {prefix}; {len(found.open_runs)} runs of them are open"
     if plan or not found.keys:
@@ -106,11 +117,16 @@ def _erase_all(
             timeout_s=timeout_s,
             progress=progress,
         )
+    dropped = drop_letters(session.settings, done.erased, definition) if done.erased else 0
     counts = Counter(done.left.values())
-    text = f"erased: {done.keys} keys, {done.records} records of the state, {done.events} of them kept events"
+    text = (
+        f"erased: {len(done.erased)} keys, {done.records} records of the state, {done.events} of them kept events; "
+        f"{dropped} dead letters dropped"
+    )
     left = ", ".join(f"{count} {code}" for code, count in counts.items())
     text += f"; not erased: {left}" if left else ""
-    session.show(facts | {"erased": done.keys, "records": done.records, "left": done.left}, f"{text}\n{_ELSEWHERE}")
+    erased = {"erased": len(done.erased), "records": done.records, "dropped": dropped, "left": done.left}
+    session.show(facts | erased, f"{text}\n{_ELSEWHERE}")
 
 
 def add_to(app: typer.Typer) -> None:

@@ -11,6 +11,8 @@ import json
 from collections import deque
 from typing import NamedTuple
 
+from streamflow.wire.unreadable import UNREADABLE
+
 
 class Counts(NamedTuple):
     """Outcomes of the records of a partition, of all time: read = matched + ignored + dead."""
@@ -112,5 +114,5 @@ def stored_of(metadata: str) -> Stored | None:
         counts = Counts(*(int(found[name]) for name in ("read", "matched", "ignored", "dead")))
         counts = counts._replace(outdated=int(found.get("outdated", 0)))
         return Stored(str(found["topic_id"]), counts, int(found.get("partitions", 0)))
-    except (ValueError, KeyError, TypeError):
+    except (*UNREADABLE, AttributeError):
         return None

@@ -3,6 +3,7 @@ dialects understand every statement of this package; what differs between them i
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from importlib import resources
@@ -104,6 +105,12 @@ def require_migrated(database: Database) -> None:
             "history` of this version: it brings the store up to date.",
             retryable=False,
         )
+
+
+def digest_of(*texts: str) -> bytes:
+    """The SHA-256 of texts, each with its number of characters before it, so that no two lists have the same. The
+    migrations calculate it too."""
+    return hashlib.sha256("".join(f"{len(text)}:{text}" for text in texts).encode()).digest()
 
 
 def marks(count: int) -> str:

@@ -64,8 +64,8 @@ class PostgreSQL:
         try:
             with self._connection.cursor() as cursor:
                 cursor.executemany(_own(sql), [_kept(each) for each in values])
-        except self._psycopg.DataError as error:
-            raise ValueError(str(error)) from error
+        except (self._psycopg.DataError, self._psycopg.errors.ProgramLimitExceeded) as error:
+            raise ValueError(str(error)) from error  # the value's fault: a text too long for an index, too
         except self._psycopg.Error as error:
             raise unavailable(self._where, error) from error
 

@@ -11,7 +11,7 @@ from streamflow.settings import History
 
 DAY_MS = 86_400_000
 _KEYS = {
-    "event_fate": ("event_id", "source", "definition", "key", "outcome", "run", "step"),
+    "event_fate": ("digest",),
     "log_line": ("run", "seq"),
     "trouble": ("id",),
     "notice": ("id",),

@@ -11,6 +11,7 @@ from streamflow.engine.transitions import RunStarted
 from streamflow.history.projection import Told
 from streamflow.kafka.publication import read_log
 from streamflow.settings import Settings
+from streamflow.wire.unreadable import UNREADABLE
 
 _log = structlog.get_logger(__name__)
 
@@ -59,6 +60,6 @@ def declared(content: bytes) -> dict[str, str]:
     """The attributes that canonical content declares: the path by name."""
     try:
         found = msgspec.json.decode(content, type=_Content)
-    except ValueError:
+    except UNREADABLE:
         return {}
     return {one.name: one.path for one in found.definition.search}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from streamflow.errors import OperationError
-from streamflow.history.database import Dialect, Values, unavailable
+from streamflow.history.database import Dialect, Values, digest_of, unavailable
 
 _BUSY_S = 10.0
 _WRITER = (
@@ -49,6 +49,7 @@ class Sqlite:
             for pragma in _WRITER if write else _READER:
                 self._connection.execute(pragma)
             self._connection.execute(f"PRAGMA mmap_size = {_MAPPED_BYTES}")
+            self._connection.create_function("digest_of", -1, digest_of, deterministic=True)  # for migrations
         except (sqlite3.Error, OSError) as error:
             raise unavailable(str(path), error) from error
 

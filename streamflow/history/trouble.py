@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from streamflow.engine.builder import NAME_BYTES
 from streamflow.engine.commands import Deliver, StartRun
 from streamflow.engine.effects import Unclaimed
 from streamflow.history.notices import notice_of_trouble
@@ -13,7 +14,7 @@ from streamflow.wire.decoding import Record
 from streamflow.wire.settlement import decode_settlement, is_settlement
 from streamflow.wire.unclaimed import decode_unclaimed
 
-TEXT_CHARS = 500  # of a key, an id or a message: a letter may be there because one of them is too long
+_TEXT_CHARS = 500  # of a message, and of a name that no event or command may have: a letter may be there because of it
 _ERASED = "erased"
 
 
@@ -28,10 +29,10 @@ def project_unclaimed(record: Record, changes: Changes) -> None:
             id=f"unclaimed/{record.partition}/{event.offset}",
             kind=_kind(event),
             definition=event.definition,
-            key=event.key[:TEXT_CHARS],
+            key=_short(event.key),
             event=event.event,
-            event_id=event.id[:TEXT_CHARS],
-            source=event.source[:TEXT_CHARS],
+            event_id=_short(event.id),
+            source=_short(event.source),
             run=event.run or "",
             step=event.step or "",
             code=event.reason,
@@ -42,11 +43,11 @@ def project_unclaimed(record: Record, changes: Changes) -> None:
     )
     changes.fates.append(
         EventFate(
-            event_id=event.id[:TEXT_CHARS],
-            source=event.source[:TEXT_CHARS],
+            event_id=_short(event.id),
+            source=_short(event.source),
             event=event.event,
             definition=event.definition,
-            key=event.key[:TEXT_CHARS],
+            key=_short(event.key),
             outcome=event.outcome,
             reason=event.reason,
             run=event.run or "",
@@ -80,15 +81,15 @@ def project_letter(record: Record, changes: Changes) -> None:
     row = TroubleRow(
         id=id_,
         kind="rejected" if reason == "rejected" else "overflow" if reason == "overflow" else "dead_letter",
-        definition=facts.get("definition", "") or named.definition,
+        definition=_short(facts.get("definition", "")) or named.definition,
         key=named.key,
-        event=facts.get("event", "") or named.event,
+        event=_short(facts.get("event", "")) or named.event,
         event_id=named.event_id,
         source=named.source,
-        run=facts.get("run", ""),
-        step=facts.get("step", ""),
-        code=facts.get("code", "") or reason,
-        message=facts.get("message", "")[:TEXT_CHARS],
+        run=_short(facts.get("run", "")),
+        step=_short(facts.get("step", "")),
+        code=_short(facts.get("code", "") or reason),
+        message=facts.get("message", "")[:_TEXT_CHARS],
         at_ms=record.timestamp_ms,
         place=place,
     )
@@ -135,14 +136,19 @@ def _named(letter: Record, facts: dict[str, str]) -> EventFate:
 
 def _fate(id_: str, source: str, event: str, definition: str, key: str) -> EventFate:
     return EventFate(
-        event_id=id_[:TEXT_CHARS],
-        source=source[:TEXT_CHARS],
-        event=event,
-        definition=definition,
-        key=key[:TEXT_CHARS],
+        event_id=_short(id_),
+        source=_short(source),
+        event=_short(event),
+        definition=_short(definition),
+        key=_short(key),
         outcome="",
         at_ms=0,
     )
+
+
+def _short(name: str) -> str:
+    """`name` if an event or a command may have it, else its beginning, which any index can take."""
+    return name if len(name) <= _TEXT_CHARS or len(name.encode()) <= NAME_BYTES else name[:_TEXT_CHARS]
 
 
 def _text(value: bytes | None) -> str:

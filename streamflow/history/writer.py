@@ -13,7 +13,7 @@ import msgspec
 
 from streamflow.errors import OperationError
 from streamflow.history.counters import Counter, Counters, decode_histogram, encode_histogram
-from streamflow.history.database import Database, chunks, marks
+from streamflow.history.database import Database, chunks, digest_of, marks
 from streamflow.history.notices import NOTICE_COLUMNS
 from streamflow.history.projection import Changes
 from streamflow.history.rows import (
@@ -57,7 +57,7 @@ def _upsert(table: str, columns: Sequence[str], key: Sequence[str]) -> str:
 _RUN = _upsert("run", RUN_COLUMNS, ("run",)) + " WHERE excluded.seq > run.seq"
 _STEP = _upsert("step_now", STEP_COLUMNS, ("run", "step"))
 _TRANSITION = _insert("transition", TRANSITION_COLUMNS)
-_FATE = _insert("event_fate", FATE_COLUMNS) + " ON CONFLICT DO NOTHING"
+_FATE = _insert("event_fate", ("digest", *FATE_COLUMNS)) + " ON CONFLICT DO NOTHING"
 _TROUBLE = (
     _insert("trouble", TROUBLE_COLUMNS)
     + " ON CONFLICT (id) DO UPDATE SET count = trouble.count + excluded.count, at_ms = excluded.at_ms, "
@@ -125,10 +125,17 @@ def apply(database: Database, changes: Changes) -> None:
     database.many(_ATTRIBUTE, [(WAITS_FOR, event, run) for run, event, _ in changes.waits])
     database.many(_TROUBLE, map(_values, changes.trouble.values()))
     database.many("UPDATE trouble SET state = 'settled' WHERE id = ?", [(id_,) for id_ in changes.settled])
-    database.many(_FATE, map(_values, changes.fates))
+    database.many(_FATE, [(fate_digest(fate), *_values(fate)) for fate in changes.fates])
     database.many(NOTE, map(_values, changes.notices))
     database.many(_LOG, [(*_values(row), row.run, LOG_LINES) for row in changes.logs])
     add_counters(database, changes.counters)
+
+
+def fate_digest(fate: EventFate) -> bytes:
+    """What an outcome is known by: a second one with it is a copy."""
+    return digest_of(
+        fate.event, fate.event_id, fate.source, fate.definition, fate.key, fate.outcome, fate.run, fate.step
+    )
 
 
 def _values(row: Any) -> tuple[Any, ...]:

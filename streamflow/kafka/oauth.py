@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import json
 import threading
 import time
@@ -22,6 +21,7 @@ from streamflow.errors import OperationError
 from streamflow.kafka.tls import trusting
 from streamflow.secrets import KNOWN, resolve_secret
 from streamflow.settings import Kafka
+from streamflow.wire.unreadable import UNREADABLE
 
 _ANSWER_S = 5.0  # of the token server
 _MOST_BYTES = 64 << 10
@@ -97,7 +97,7 @@ class TokenSource:
                 f"The token server {url} does not respond ({reason}). Check kafka.oauth_token_url, the network and "
                 "kafka.oauth_ca.",
             ) from error
-        except (ValueError, LookupError, TypeError) as error:
+        except UNREADABLE as error:
             raise OperationError(
                 "oauth_unreachable", f"The token server {url} returned no token. Check kafka.oauth_token_url."
             ) from error
@@ -123,7 +123,7 @@ def _said(error: urllib.error.HTTPError) -> str:
     """RFC 6749, 5.2: a code for the reason."""
     try:
         code = json.loads(error.read(_MOST_BYTES))["error"]
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, *UNREADABLE):
         return ""
     return f" ({code})" if isinstance(code, str) and len(code) < 100 else ""
 
@@ -134,7 +134,7 @@ def _expiry(token: str) -> float | None:
     try:
         claims = token.split(".")[1]
         return float(json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"])
-    except (binascii.Error, ValueError, LookupError, TypeError):
+    except UNREADABLE:
         return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import msgspec
 import structlog
@@ -122,8 +122,7 @@ class Snapshot:
     @property
     def generations(self) -> tuple[int, ...]:
         """How many partitions each generation has, oldest first; empty while there is only the first."""
-        found = self.engine.get("generations", {}).get("partitions", [])
-        return tuple(int(partitions) for partitions in found)
+        return tuple(self.engine.get("generations", {}).get("partitions", []))
 
     @property
     def environment(self) -> str:
@@ -291,8 +290,17 @@ class _Environment(msgspec.Struct):
     environment: str
 
 
+class _Generations(msgspec.Struct):
+    partitions: list[Annotated[int, msgspec.Meta(ge=1, lt=1 << 31)]]
+
+
 # what is read of the engine's records; another one is kept as it is
-_ENGINE_FORMS: dict[str, Any] = {"revision": _Revision, "environment": _Environment, "limits": dict[str, int]}
+_ENGINE_FORMS: dict[str, Any] = {
+    "revision": _Revision,
+    "environment": _Environment,
+    "limits": dict[str, int],
+    "generations": _Generations,
+}
 
 
 def _take_engine(log: Snapshot, name: str, value: bytes | None, _offset: int) -> None:

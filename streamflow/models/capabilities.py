@@ -118,7 +118,7 @@ async def _rung(endpoint: Endpoint, form: Form, connect_s: float, timeout_s: flo
         answer = await _asked(endpoint, _SCHEMA_QUESTION, connect_s, timeout_s, schema=_TOOL.schema)
         try:
             value = json.loads(answer.text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return "the answer is not JSON"
         return "" if jsonschema_rs.is_valid(dict(_TOOL.schema), value) else "the answer does not fit the schema"
     strict = form is Form.STRICT_TOOLS

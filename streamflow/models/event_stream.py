@@ -10,7 +10,6 @@ every service; this is what is needed of it.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import struct
 import zlib
@@ -104,7 +103,7 @@ def event_of(message: Message) -> tuple[str, str] | None:
             return None
         text = base64.b64decode(payload["bytes"], validate=True).decode()
         return str(json.loads(text)["type"]), text
-    except (KeyError, TypeError, AttributeError, binascii.Error, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, RecursionError, ValueError) as error:
         raise EventStreamError(f"a payload is no event ({type(error).__name__})") from error
 
 

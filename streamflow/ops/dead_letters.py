@@ -99,7 +99,9 @@ def letters_of(records: Iterable[Record], unreadable: Unreadable | None = None) 
     for record in records:
         if is_settlement(record):
             settlement = decode_settlement(record)
-            if settlement is not None and settlement.letter in letters:
+            if settlement is None:
+                skipped.skip(record.partition, record.offset, ValueError("the settlement cannot be read"))
+            elif settlement.letter in letters:
                 letters[settlement.letter] = replace(letters[settlement.letter], settlement=settlement)
             continue
         facts = facts_of(record)

@@ -9,13 +9,11 @@ segment is closed and cleaned (`max.compaction.lag.ms` at the latest), and its t
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import OFFSET_END
-
-from streamflow.engine.commands import CancelRun, EraseKey
+from streamflow.engine.commands import CancelRun
 from streamflow.engine.effects import RecordErasure
 from streamflow.engine.mailbox.records import mailbox_name
 from streamflow.errors import OperationError, Rejected
@@ -23,7 +21,6 @@ from streamflow.ids import partition_of
 from streamflow.kafka.admin import Admin
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.topics import (
-    AUDIT,
     COMMANDS,
     DEAD_LETTERS,
     RUNS,
@@ -34,14 +31,13 @@ from streamflow.kafka.topics import (
     topic_name,
 )
 from streamflow.kafka.unknown_names import require_definition
-from streamflow.ops.command_request import append, ask, new_id, producer, refusal
-from streamflow.ops.dead_letters import OPEN, Letter, read_dead_letters
+from streamflow.ops.command_request import ask, new_id
+from streamflow.ops.dead_letters import OPEN, read_dead_letters
+from streamflow.ops.erasure_requests import erasure_requests
 from streamflow.ops.history import read_runs
 from streamflow.ops.replay import settle
 from streamflow.ops.topic_reader import Progress, Reading
 from streamflow.settings import Settings
-from streamflow.wire.codec import DecodeError
-from streamflow.wire.erasure import decode_erasure
 from streamflow.wire.settlement import Settlement
 
 AGAIN_S = 0.5  # between two tries while cancelled runs end
@@ -84,8 +80,7 @@ def erase(
         ]
         if not open_runs:
             try:
-                command = EraseKey(new_id(), key, tuple(definitions), reason)
-                return _ask(settings, command, max(1.0, deadline - time.monotonic()))
+                return _ask(settings, key, definitions, reason, max(1.0, deadline - time.monotonic()))
             except Rejected as rejected:
                 if rejected.code != "runs_open" or not force:
                     raise
@@ -109,26 +104,15 @@ def _cancel(settings: Settings, run: str, key: str) -> None:
             raise
 
 
-def _ask(settings: Settings, command: EraseKey, timeout_s: float) -> RecordErasure:
-    partition = partition_of(command.key, settings.topics.partitions)
-    with (
-        Reading(settings, topic_name(settings, AUDIT), [0], OFFSET_END) as accounts,
-        Reading(settings, topic_name(settings, DEAD_LETTERS), [0], OFFSET_END) as letters,
-    ):
-        offset = append(settings, producer(settings), command, command.key, partition)
+def _ask(settings: Settings, key: str, definitions: Sequence[str], reason: str, timeout_s: float) -> RecordErasure:
+    with erasure_requests(settings) as requests:
+        requests.ask(key, definitions, reason)
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
-            for record in accounts.follow(0.1):
-                try:
-                    account = decode_erasure(record.value or b"", record.headers)
-                except DecodeError:
-                    continue  # another kind of record
-                if account.command_id == command.id:
-                    return account
-            for letter in letters.follow(0.0):
-                named, place, rejected = refusal(settings, letter)
-                if named == command.id or place == (str(partition), str(offset)):
-                    raise rejected
+            for _, answer in requests.heard(0.1):
+                if isinstance(answer, Rejected):
+                    raise answer
+                return answer
     raise OperationError(
         "unanswered",
         f"The engine did not answer within {timeout_s:g} s. The command stays in commands: check whether an engine is "
@@ -136,19 +120,16 @@ def _ask(settings: Settings, command: EraseKey, timeout_s: float) -> RecordErasu
     )
 
 
-def drop_letters(settings: Settings, key: str, definition: str | None) -> int:
-    """Drop the open dead letters of an erased key, so that nobody sends them again; how many."""
+def drop_letters(settings: Settings, keys: Collection[str], definition: str | None) -> int:
+    """Drop the open dead letters of erased keys, so that nobody sends them again; how many. Raises OperationError."""
+    erased = {key.encode() for key in keys}
     found = [
         letter
         for letter in read_dead_letters(settings)
-        if letter.state == OPEN and _is_of(letter, key) and definition in (None, letter.facts.get("definition"))
+        if letter.state == OPEN and letter.key in erased and definition in (None, letter.facts.get("definition"))
     ]
     ends = [Settlement(letter=letter.id, state="dropped", why=_ERASED) for letter in found]
     return sum(1 for _ in settle(settings, ends))
-
-
-def _is_of(letter: Letter, key: str) -> bool:
-    return letter.key == key.encode()
 
 
 def remains(

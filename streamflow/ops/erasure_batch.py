@@ -4,22 +4,18 @@ engine one after the other, and its accounts read together."""
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from confluent_kafka import OFFSET_END
-
-from streamflow.engine.commands import CancelRun, EraseKey
+from streamflow.engine.commands import CancelRun
 from streamflow.errors import Rejected
 from streamflow.ids import partition_of
-from streamflow.kafka.topics import AUDIT, DEAD_LETTERS, topic_name
-from streamflow.ops.command_request import append, new_id, producer, refusal
+from streamflow.ops.command_request import append, new_id, producer
 from streamflow.ops.erasure import AGAIN_S
+from streamflow.ops.erasure_requests import erasure_requests
 from streamflow.ops.history import read_runs
-from streamflow.ops.topic_reader import Progress, Reading
+from streamflow.ops.topic_reader import Progress
 from streamflow.settings import Settings
-from streamflow.wire.codec import DecodeError
-from streamflow.wire.erasure import decode_erasure
 
 _NAMED = 5  # runs that a message names
 
@@ -36,21 +32,22 @@ class Found:
 class Erasures:
     """The result of a batch. `left` are keys that were not erased, each with the code of the reason."""
 
-    keys: int = 0  # that were erased
+    erased: list[str] = field(default_factory=list)  # keys
     records: int = 0  # of the state
     events: int = 0  # of these, kept events
     left: dict[str, str] = field(default_factory=dict)
 
 
-def find_keys(settings: Settings, prefix: str, progress: Progress | None = None) -> Found:
-    """The keys that begin with `prefix`, of the runs that the topic still has. Raises Rejected (`prefix_short`): a few
-    letters may be the beginning of many keys."""
+def find_keys(settings: Settings, prefix: str, definitions: Collection[str], progress: Progress | None = None) -> Found:
+    """The keys that begin with `prefix`, of the runs that the topic still has, and their open runs of `definitions`:
+    one of them may have kept an event of a key and no run. Raises Rejected (`prefix_short`): a few letters
+    may be the beginning of many keys."""
     if len(prefix) < 4:
         raise Rejected("prefix_short", f"{prefix!r} may match many keys. Give at least 4 characters.")
     runs = [run for run in read_runs(settings, progress=progress).by_id.values() if run.key.startswith(prefix)]
     return Found(
         keys=tuple(sorted({run.key for run in runs})),
-        open_runs=tuple((run.run, run.key) for run in runs if not run.has_ended),
+        open_runs=tuple((run.run, run.key) for run in runs if run.definition in definitions and not run.has_ended),
     )
 
 
@@ -71,46 +68,27 @@ def erase_keys(
         text = f"{len(found.open_runs)} runs of these keys are open: {named}."
         raise Rejected("runs_open", f"{text} End them, or cancel with --force.")
     done = Erasures()
-    with (
-        Reading(settings, topic_name(settings, AUDIT), [0], OFFSET_END) as accounts,
-        Reading(settings, topic_name(settings, DEAD_LETTERS), [0], OFFSET_END) as letters,
-    ):
+    with erasure_requests(settings) as requests:
         made = producer(settings)
-
-        def place(key: str) -> int:
-            return partition_of(key, settings.topics.partitions)
-
         for run, key in found.open_runs:
-            append(settings, made, CancelRun(new_id(), run, reason), "", place(key))
-        asked: dict[str, str] = {}  # keys by the command that was not answered yet
-        again = list(found.keys)
+            partition = partition_of(key, settings.topics.partitions)
+            append(settings, made, CancelRun(new_id(), run, reason), "", partition)
+        for key in found.keys:
+            requests.ask(key, definitions, reason)
         deadline = time.monotonic() + timeout_s
-        while again or (asked and time.monotonic() < deadline):
-            for key in again:
-                command = EraseKey(new_id(), key, tuple(definitions), reason)
-                append(settings, made, command, key, place(key))
-                asked[command.id] = key
-                deadline = time.monotonic() + timeout_s
+        while requests.unanswered and time.monotonic() < deadline:
             again = []
-            for record in accounts.follow(AGAIN_S):
-                try:
-                    account = decode_erasure(record.value or b"", record.headers)
-                except DecodeError:
-                    continue  # another kind of record
-                if asked.pop(account.command_id, None) is not None:
-                    done.keys, done.records = done.keys + 1, done.records + account.records
-                    done.events += account.events
-            for letter in letters.follow(0.0):
-                named_, _, rejected = refusal(settings, letter)
-                refused = asked.pop(named_ or "", None)
-                if refused is None:
-                    continue
-                # a cancelled run may still be undone
-                if rejected.code == "runs_open" and force and time.monotonic() < deadline:
-                    again.append(refused)
+            for key, answer in requests.heard(AGAIN_S):
+                if not isinstance(answer, Rejected):
+                    done.erased.append(key)
+                    done.records, done.events = done.records + answer.records, done.events + answer.events
+                elif answer.code == "runs_open" and force and time.monotonic() < deadline:
+                    again.append(key)  # a cancelled run may still be undone
                 else:
-                    done.left[refused] = rejected.code
+                    done.left[key] = answer.code
+            for key in again:
+                requests.ask(key, definitions, reason)
             if progress is not None:
-                progress(done.keys, len(found.keys))
-    done.left |= dict.fromkeys(asked.values(), "unanswered")
+                progress(len(done.erased), len(found.keys))
+        done.left |= dict.fromkeys(requests.unanswered, "unanswered")
     return done

@@ -19,6 +19,7 @@ from streamflow.kafka.topics import STATE, topic_name
 from streamflow.ops.lag import measure_lag
 from streamflow.ops.topic_reader import Reading
 from streamflow.settings import Settings
+from streamflow.wire.unreadable import UNREADABLE
 
 _TAIL = 20_000  # records of a changelog's end among which its own record is mostly found: every checkpoint writes it
 _decoder = msgspec.json.Decoder(PartitionState)
@@ -123,9 +124,27 @@ def _own_records(settings: Settings) -> dict[int, PartitionState]:
 
 
 def _newest(settings: Settings, topic: str, numbers: Iterable[int], start: dict[int, int]) -> dict[int, PartitionState]:
+    """Raises OperationError (`state_unreadable`): an older record may know less of later generations."""
     found: dict[int, PartitionState] = {}
+    unreadable: dict[int, str] = {}
     with Reading(settings, topic, sorted(numbers), start) as reading:
         for record in reading.to_end():
-            if record.key == OWN.encode() and record.value:
-                found[record.partition] = _decoder.decode(record.value)
+            if record.key != OWN.encode() or not record.value:
+                continue
+            try:
+                own = _decoder.decode(record.value)
+                if not own.topic_id:
+                    raise ValueError("it names no topic")
+            except UNREADABLE as error:
+                unreadable[record.partition] = f"{type(error).__name__} at offset {record.offset}"
+            else:
+                found[record.partition] = own
+                unreadable.pop(record.partition, None)
+    for partition, why in unreadable.items():
+        raise OperationError(
+            "state_unreadable",
+            f"The newest record of {topic}/{partition} about the partition itself cannot be read ({why}). Write its "
+            "last readable value again; its engine writes it, too, while the partition is open.",
+            retryable=False,
+        )
     return found

@@ -14,17 +14,22 @@ result would come there later than here, and the job is decided on by what is he
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
+
+from streamflow.wire.unreadable import UNREADABLE
 
 PART = 100  # runs whose results are written together
 LONGEST = 10_000  # runs of one job
 KEPT_MS = 30 * 24 * 3_600_000  # for how long a job is kept
 KEPT_RESULTS = 100_000  # of all jobs together; the oldest jobs that are done go first
 HOLD_MS = 60_000  # for how long a job is held without a word
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 Action = Literal["cancel", "retry", "skip", "fail"]
 
@@ -116,6 +121,7 @@ Records = dict[str, bytes | None]
 _decode_job = msgspec.json.Decoder(Job).decode
 _decode_targets = msgspec.json.Decoder(list[Target]).decode
 _decode_results = msgspec.json.Decoder(list[Result]).decode
+_Parts = dict[str, dict[int, T]]  # by the id of the job and the number of the part
 
 
 class Board:
@@ -123,33 +129,22 @@ class Board:
 
     def __init__(self, records: Mapping[str, bytes] = {}) -> None:
         self._jobs: dict[str, Job] = {}
-        self._parts: dict[str, dict[str, dict[int, bytes]]] = {"targets": {}, "results": {}}
+        self._targets: _Parts[list[Target]] = {}
+        self._results: _Parts[list[Result]] = {}
         for key, value in records.items():
             self.take(key, value)
 
     def take(self, key: str, value: bytes | None) -> bool:
-        """Takes a record in; whether it can be read."""
+        """Takes a record in; whether it can be read. One that cannot counts as deleted."""
         kind, _, rest = key.partition("/")
         id, _, number = rest.partition("/")
         if kind == "job" and id:
-            if value is None:
-                self._jobs.pop(id, None)
-                return True
-            try:
-                self._jobs[id] = _decode_job(value)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                return False
-            return True
-        if kind not in self._parts or not (number.isascii() and number.isdigit() and len(number) < 9):
+            return _put(self._jobs, id, value, lambda body: _read_job(id, body))
+        if not (number.isascii() and number.isdigit() and len(number) < 9):
             return False
-        parts = self._parts[kind]
-        if value is not None:
-            parts.setdefault(id, {})[int(number)] = value
-        elif id in parts:
-            parts[id].pop(int(number), None)
-            if not parts[id]:
-                del parts[id]
-        return True
+        if kind == "targets":
+            return _put_part(self._targets, id, int(number), value, _decode_targets)
+        return kind == "results" and _put_part(self._results, id, int(number), value, _decode_results)
 
     def jobs(self) -> list[Job]:
         """The jobs, newest first."""
@@ -160,22 +155,45 @@ class Board:
         return self._jobs.get(id)
 
     def next_part(self, id: str) -> tuple[int, list[Target]] | None:
-        """The first part of a job that has no results, and its runs; None: all have."""
-        parts = self._parts["targets"].get(id)
-        if not parts:
-            return None
-        number = min(parts)
-        return number, _decode_targets(parts[number])
+        """The first part of a job that has no results, and its runs; None: all have that can be read."""
+        return min(self._targets.get(id, {}).items(), default=None)
 
     def results(self, id: str) -> Iterator[Result]:
         """The results of a job, in the order of its runs."""
-        for _, body in sorted(self._parts["results"].get(id, {}).items()):
-            yield from _decode_results(body)
+        for _, part in sorted(self._results.get(id, {}).items()):
+            yield from part
 
     def keys(self, id: str) -> list[str]:
         """The keys of all records of a job."""
-        parts = [f"{kind}/{id}/{number}" for kind, found in self._parts.items() for number in found.get(id, ())]
-        return [f"job/{id}", *parts]
+        targets = [f"targets/{id}/{number}" for number in self._targets.get(id, ())]
+        return [f"job/{id}", *targets, *(f"results/{id}/{number}" for number in self._results.get(id, ()))]
+
+
+def _read_job(id: str, value: bytes) -> Job:
+    found = _decode_job(value)
+    if found.id != id:
+        raise msgspec.ValidationError(f"the record of the job {id} has the id {found.id}")
+    msgspec.json.encode(found)  # a number that cannot be written again would stop whoever takes the job
+    return found
+
+
+def _put(found: dict[K, T], key: K, value: bytes | None, read: Callable[[bytes], T]) -> bool:
+    """Puts what a record says in its place, or deletes it there; whether it can be read."""
+    found.pop(key, None)
+    if value is None:
+        return True
+    try:
+        found[key] = read(value)
+    except UNREADABLE:
+        return False
+    return True
+
+
+def _put_part(parts: _Parts[T], id: str, number: int, value: bytes | None, read: Callable[[bytes], T]) -> bool:
+    readable = _put(parts.setdefault(id, {}), number, value, read)
+    if not parts[id]:
+        del parts[id]
+    return readable
 
 
 def added(board: Board, job: Job, targets: Sequence[Target]) -> Records:
@@ -231,6 +249,15 @@ def done(board: Board, id: str, holder: str, part: int, results: Sequence[Result
         f"targets/{id}/{part}": None,
         **_written(made),
     }
+
+
+def given_up(board: Board, id: str, holder: str, now_ms: int) -> Records:
+    """The records by which `holder` ends a job of which some runs cannot be read; nothing is heard of these."""
+    job = board.job(id)
+    if job is None or job.ended_ms is not None or job.holder != holder or board.next_part(id) is not None:
+        return {}
+    missing = max(0, job.total - job.done)
+    return _written(msgspec.structs.replace(job, unanswered=job.unanswered + missing, ended_ms=now_ms))
 
 
 def _written(job: Job) -> Records:

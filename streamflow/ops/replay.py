@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from streamflow.core.reading import source_of
 from streamflow.definition.catalog import EventSpec
+from streamflow.definition.duration import format_ms
 from streamflow.definition.expression import compile_expression
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.admin import Admin
@@ -21,6 +22,7 @@ from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.topic_findings import ActualTopic
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, is_own, topic_name
 from streamflow.ops.dead_letters import OPEN, Letter, records_at
+from streamflow.ops.event_memory import EventMemory
 from streamflow.ops.produce import with_schema
 from streamflow.ops.record_sender import RecordSender
 from streamflow.registry.event_writers import EventWriters
@@ -141,18 +143,21 @@ class Replay:
 
     def _require_known(self, letter: Letter, topic: str, record: Outgoing) -> None:
         """Raises _Obstacle when a definition that took the event would take its copy for another event."""
-        hours = self._settings.limits.window_hours
-        if self._now_ms - letter.at_ms > hours * _HOUR_MS:
-            raise _Obstacle(
-                "memory_over",
-                f"It is older than the {hours} h for which events are remembered, so a copy would be consumed again. "
-                "Send it with --as-new, if that is right.",
-            )
         place = "-"  # stands for the id of the topic in the id that an event gets from its place
         read = Record(topic, 0, 0, self._now_ms, record.key, record.value, record.headers)
         if self._schemas is not None:
             self._schemas.ask_for(read)
-        for found in self._reader(topic).read(read, place)[0]:
+        occurrences = self._reader(topic).read(read, place)[0]
+        names = {letter.facts["event"], *(found.event.name for found in occurrences)}
+        memory = self._memory.shortest(names, letter.at_ms)
+        if self._now_ms - letter.at_ms > memory.window_ms:
+            whose, length = memory.definition or "a definition", format_ms(memory.window_ms)
+            raise _Obstacle(
+                "memory_over",
+                f"It is older than the {length} for which {whose} remembers events, so a copy would be consumed again. "
+                "Send it with --as-new, if that is right.",
+            )
+        for found in occurrences:
             if found.event.id == f"{place}/0/0":
                 raise _Obstacle(
                     "event_without_id",
@@ -173,6 +178,11 @@ class Replay:
     @cached_property
     def _definitions(self) -> Snapshot:
         return self._read_definitions()
+
+    @cached_property
+    def _memory(self) -> EventMemory:
+        fixed = self._definitions.engine.get("limits", {})  # with the topics; the settings here may say something else
+        return EventMemory(self._definitions, fixed.get("window_hours", self._settings.limits.window_hours) * _HOUR_MS)
 
     @cached_property
     def _specs(self) -> Sequence[EventSpec]:

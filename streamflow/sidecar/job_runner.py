@@ -11,7 +11,7 @@ import structlog
 
 from streamflow.engine.commands import CancelRun, FailRun, RetryStep, SkipStep
 from streamflow.errors import OperationError, Rejected
-from streamflow.ops.jobs import Board, Job, Result, Target, done, free, held, let_go
+from streamflow.ops.jobs import HOLD_MS, Board, Job, Result, Target, done, free, given_up, held, let_go
 from streamflow.sidecar.job_rights import Require
 from streamflow.sidecar.log import Log, heard_of_run
 
@@ -50,6 +50,8 @@ class JobRunner:
                 if error.code != told:
                     _log.warning("jobs_interrupted", code=error.code, error=error.message, again_in_s=_LOOK_S)
                 told = error.code
+            except Exception as error:  # noqa: BLE001 - the task's last frame: without it no job would ever be done
+                _log.error("jobs_failed", exc_info=error, again_in_s=_LOOK_S)
             self._woken.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S):
@@ -58,11 +60,18 @@ class JobRunner:
     async def work(self) -> None:
         """Takes and does jobs until none is free. Raises OperationError."""
         while (job := await self._take()) is not None:
+            is_left = True
             try:
                 await self._do(job)
+            except OperationError:
+                raise
+            except Exception as error:  # noqa: BLE001 - one job must not keep the others from being done
+                _log.error("job_failed", job=job.id, exc_info=error, again_in_s=HOLD_MS // 1000)
+                is_left = False  # it is free when its time is over, after the others
             finally:
-                with contextlib.suppress(OperationError):  # it is free when its time is over
-                    await self._write_let_go(job.id)
+                if is_left:
+                    with contextlib.suppress(OperationError):  # it is free when its time is over
+                        await self._write_let_go(job.id)
 
     async def _take(self) -> Job | None:
         """A job that is ours now, as it was before."""
@@ -82,6 +91,7 @@ class JobRunner:
         while True:
             part = await asyncio.to_thread(self._kafka.jobs.read, lambda board: board.next_part(job.id))
             if part is None:
+                await self._give_up(job)
                 return
             number, targets = part
             results = await self._results(job, targets, again=again)
@@ -93,6 +103,13 @@ class JobRunner:
             if not await asyncio.to_thread(self._kafka.jobs.write, write):
                 _log.warning("job_lost", job=job.id, consequence="another sidecar goes on with it")
                 return
+
+    async def _give_up(self, job: Job) -> None:
+        """Ends the job if it has runs left, which nobody can read: else it would be taken again for ever."""
+        if await asyncio.to_thread(
+            self._kafka.jobs.write, lambda board, now_ms: given_up(board, job.id, self._name, now_ms)
+        ):
+            _log.error("job_unreadable", job=job.id, consequence="some of its runs are not known, and got no command")
 
     async def _results(self, job: Job, targets: Sequence[Target], *, again: bool) -> list[Result]:
         slots = asyncio.Semaphore(_TOGETHER)

@@ -35,6 +35,6 @@ def decode_erasure(value: bytes, headers: Iterable[tuple[str, bytes]]) -> Record
     try:
         if dict(headers).get("ce_type") == TYPE.encode():
             return _decoder.decode(value)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         pass
     raise DecodeError("bad_record", "The record is not an entry about an erasure. Only the engine writes them.")

@@ -9,13 +9,13 @@ not fit are left out: their tasks are done again, should the worker die.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from streamflow.wire.tasks import Source, read_source
+from streamflow.wire.unreadable import UNREADABLE
 
 METADATA_BYTES = 4096
 
@@ -63,7 +63,7 @@ def decode_position(offset: int, metadata: str) -> LanePosition | None:
     try:
         read = _decoder.decode(metadata)
         finished = tuple(_unpack(offset, base64.b64decode(read.done, validate=True)))
-    except (msgspec.DecodeError, binascii.Error, ValueError):
+    except UNREADABLE:
         return None
     return LanePosition(offset, read.topic, read.by, read_source(read.source), finished, read.counts)
 

@@ -66,5 +66,5 @@ def decode_settlement(record: Record) -> Settlement | None:
     """What a settlement says; None when it cannot be read."""
     try:
         return _decoder.decode(record.value or b"")
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None

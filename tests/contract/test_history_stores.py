@@ -6,16 +6,21 @@ import random
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from string import ascii_letters
 from typing import Any
 
+import msgspec
 import pytest
 
+from streamflow.core.metrics import NoMetrics
 from streamflow.engine import transitions as t
+from streamflow.engine.builder import NAME_BYTES
 from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError
-from streamflow.history.database import Database
+from streamflow.history import database as migrating
+from streamflow.history.database import Database, marks, migrate, migrations
 from streamflow.history.filters import RunFilter
-from streamflow.history.projection import Changes
+from streamflow.history.projection import Changes, project_runs
 from streamflow.history.queries import SORTS, count_runs, list_runs
 from streamflow.history.reading import (
     TroubleFilter,
@@ -27,14 +32,20 @@ from streamflow.history.reading import (
     transitions,
 )
 from streamflow.history.retention import expire
+from streamflow.history.session import Session
 from streamflow.history.statistics import statistics, traffic
 from streamflow.history.store import open_store
-from streamflow.history.writer import apply, begin
+from streamflow.history.trouble import project_unclaimed
+from streamflow.history.writer import FATE_COLUMNS, apply, begin, positions
 from streamflow.settings import History, Settings
+from streamflow.wire.dead_letter import dead_letter
+from streamflow.wire.decoding import Record
 from tests.builders import NOW_MS
 from tests.servers.postgresql import PostgresServer
 from tests.unit.history.bench import TABLES, Projector, a_history, an_event, started, told
 from tests.unit.history.test_projection import FACTS, without_places
+from tests.unit.history.test_session import FakeConsumer, good
+from tests.unit.history.test_trouble import letter, take, unclaimed
 
 pytestmark = pytest.mark.timeout(120)
 Open = Callable[[], Database]
@@ -197,6 +208,107 @@ def test_texts_that_a_database_cannot_keep_are_kept_otherwise(opened: Open) -> N
     (row,) = list_runs(database, RunFilter()).rows
     assert row.key.endswith("'\"%s?\U0001f600")
     assert [each.run for each in list_runs(database, RunFilter(key=row.key)).rows] == ["r1"]
+
+
+def long_text(size: int, seed: int, letters: str = ascii_letters) -> str:
+    """A text that a database cannot compress."""
+    choose = random.Random(seed)
+    return "".join(choose.choice(letters) for _ in range(size))
+
+
+CJK = "".join(map(chr, range(0x4E00, 0x9FA5)))
+
+
+def test_the_longest_names_that_an_event_may_have_are_kept(opened: Open) -> None:
+    database = opened()
+    key, id_, source, known_by = (long_text(NAME_BYTES, seed) for seed in range(4))
+    begun = started(event=an_event(id_=id_))[0]
+    begun = msgspec.structs.replace(
+        begun, correlation_id=known_by, event=msgspec.structs.replace(begun.event, source=source)
+    )
+    Projector(database).take(told(a_history("r1", (begun, ""), key=key)))
+    take(database, unclaimed(key=key, id_=id_, source=source))
+
+    fates = event_fates(database, id_, source)
+    assert [(one.outcome, one.key) for one in fates] == [("started", key), ("unclaimed", key)]
+    assert [row.run for row in list_runs(database, RunFilter(key=key, attributes={"correlation_id": known_by})).rows]
+    assert [row.key for row in list_trouble(database, TroubleFilter(kind="unclaimed")).rows] == [key]
+
+
+def test_a_dead_letter_with_names_of_any_length_is_kept(opened: Open) -> None:
+    database = opened()
+    key, id_, source = (long_text(1100, seed, CJK) for seed in range(3))
+    refused = Record(
+        "orders", 2, 9, NOW_MS, key.encode(), b"{}", (("ce_id", id_.encode()), ("ce_source", source.encode()))
+    )
+    names: Any = {
+        name: long_text(3000, seed) for seed, name in enumerate(("definition", "event", "run", "step", "code"))
+    }
+    take(database, letter(dead_letter(refused, "name_too_long", "m", "ingress", topic_id="S", **names)))
+
+    (fate,) = event_fates(database, id_[:500])
+    assert (fate.outcome, fate.key, fate.source) == ("dead_letter", key[:500], source[:500])
+    (row,) = list_trouble(database, TroubleFilter(definition=names["definition"][:500])).rows
+    assert (row.kind, row.run) == ("dead_letter", names["run"][:500])
+
+
+def test_events_of_one_id_and_different_names_have_a_fate_each(opened: Open) -> None:
+    database = opened()
+    paid, refunded = unclaimed(event="paid"), unclaimed(event="refunded", offset=8)
+
+    take(database, paid, refunded, paid, refunded)
+
+    assert sorted(one.event for one in event_fates(database, "e-1")) == ["paid", "refunded"]
+
+
+def test_a_record_that_no_index_takes_is_left_out_and_nothing_else(opened: Open) -> None:
+    database = opened()
+    session = Session(Settings(), database, FakeConsumer(), NoMetrics())  # type: ignore[arg-type]
+    session._searches._known["sha"] = {}
+    session._at = {(at.topic, at.partition): at for _, at in positions(database).values()}
+    huge = long_text(4000, 1)
+
+    session._batch([good("r1", 0), good(huge, 1), good("r2", 2)])  # type: ignore[list-item]
+
+    stored = {run for (run,) in database.rows("SELECT run FROM run")}
+    left_out = session._unreadable["runs"].count
+    assert stored - {huge} == {"r1", "r2"}
+    assert (left_out, huge in stored) == ((1, False) if database.dialect == "postgresql" else (0, True))
+    assert [at.offset for _, at in positions(database).values()] == [3]
+
+
+def test_the_outcomes_of_a_full_store_are_migrated(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that the store had before are known again afterwards: a copy changes nothing."""
+    with monkeypatch.context() as earlier:
+        earlier.setattr(migrating, "migrations", lambda dialect: migrations(dialect)[:2])
+        database = opened()
+    changes = Changes()
+    project_runs(told(interleaved(random.Random(1))), {}, search, changes)
+    project_unclaimed(unclaimed(key="K\u00fc\U0001f600:1", id_="1:x"), changes)
+    with database.transaction():
+        for fate in changes.fates:
+            names = ", ".join(FATE_COLUMNS)
+            database.run(
+                f"INSERT INTO event_fate ({names}) VALUES ({marks(len(FATE_COLUMNS))}) ON CONFLICT DO NOTHING",
+                msgspec.structs.astuple(fate),
+            )
+    before = dump(database)["event_fate"]
+    assert len(before) > 10
+
+    assert migrate(database) == migrations(database.dialect)[-1][0]
+
+    assert dump(database)["event_fate"] == before
+    with database.transaction():
+        apply(database, changes)
+    assert dump(database)["event_fate"] == before
+    assert [one.key for one in event_fates(database, "1:x", "/shop")] == ["K\u00fc\U0001f600:1"]
+    indexes = "SELECT name FROM sqlite_master WHERE type = 'index'"
+    if database.dialect == "postgresql":
+        indexes = "SELECT indexname FROM pg_indexes WHERE schemaname = current_schema()"
+    assert {"event_fate_event", "event_fate_at"} <= {name for (name,) in database.rows(indexes)}
+    retained = History(retention_rows=5, events_days=1)
+    assert sum(expire(database, retained, NOW_MS + 400 * 86_400_000)) >= len(before)
+    assert database.rows("SELECT count(*) FROM event_fate") == [(0,)]
 
 
 def test_a_database_that_is_lost_is_told_and_survived(postgres: PostgresServer, settings: Settings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from streamflow.cli.processes import Workers, environment
 from streamflow.kafka import admin
 from streamflow.kafka.topic_findings import Finding
 from streamflow.kafka.topics import topic_name, topics
+from streamflow.ops.dead_letters import Letter, read_dead_letters
 from streamflow.ops.topic_reader import Reading
 from streamflow.settings import Settings, Topics
 from tests.conftest import eventually, make_settings
@@ -197,3 +199,45 @@ def test_a_key_is_erased_and_what_remains_is_told(site: Site, streamflow: Run) -
 def counted(streamflow: Run) -> int:
     found = streamflow("events", "counts")[1]["deliveries"]
     return sum(one["count"] for one in found if one["outcome"] == "duplicate")
+
+
+def test_all_keys_with_a_prefix_are_erased_and_runs_of_other_definitions_stay(
+    site: Site, streamflow: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "definition.yaml").write_text(DEFINITION.replace("name: order", "name: shipment"))
+    (tmp_path / "catalog.yaml").write_text(CATALOG.replace("PREFIX", site.settings.topics.prefix))
+    assert call(site.settings, "definitions", "publish", str(tmp_path)) == 0
+    keys = ["batch-1", "batch-2"]
+
+    def open_runs() -> list[tuple[str, str]]:
+        found = [run for key in keys for run in streamflow("runs", "list", "--key", key)[1]["runs"]]
+        return sorted((run["definition"], run["key"]) for run in found if run["status"] == "open")
+
+    def started() -> bool:  # ingress loads the new definition in its own time
+        for key in keys:
+            site.send("placed", f"{key}/{time.monotonic_ns()}", {}, key=key)
+        return {("shipment", key) for key in keys} <= set(open_runs())
+
+    eventually(started, timeout=60, every=1.0)
+    site.producer.produce(f"{site.settings.topics.prefix}orders", b"no JSON", b"batch-1", headers={"ce_type": "placed"})
+    site.producer.flush(30)
+    eventually(lambda: letters_of_key(site, "batch-1"))
+    kept = [one for one in open_runs() if one[0] == "shipment"]
+
+    erase = ("runs", "erase", "--key-prefix", "batch-", "--why", "request 18", "--yes", "--force")
+    code, answer, err = streamflow(*erase, "--definition", "order")
+
+    assert code == 0, err
+    assert (answer["erased"], answer["dropped"], answer["left"]) == (2, 0, {})
+    assert open_runs() == kept
+
+    code, answer, err = streamflow(*erase)
+
+    assert code == 0, err
+    assert (answer["erased"], answer["dropped"], answer["left"]) == (2, 1, {})
+    assert open_runs() == []
+    assert [letter.state for letter in letters_of_key(site, "batch-1")] == ["dropped"]
+
+
+def letters_of_key(site: Site, key: str) -> list[Letter]:
+    return [letter for letter in read_dead_letters(site.settings) if letter.key == key.encode()]

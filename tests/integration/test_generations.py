@@ -257,7 +257,7 @@ def test_generations_are_read_from_the_state_when_the_definitions_are_lost(
     grow(settings, 4)
     client = Producer({"bootstrap.servers": broker.bootstrap_servers})
     for number, after in enumerate((NextGeneration(first=1, partitions=2, index=0, before=1), *SECOND, *[None] * 4)):
-        own = msgspec.json.encode(PartitionState(partition=number, successor=after))
+        own = msgspec.json.encode(PartitionState(topic_id="T", partition=number, successor=after))
         client.produce(topic_name(settings, "state"), own, OWN, number)
     client.flush(10)
     deletes = AdminClient({"bootstrap.servers": broker.bootstrap_servers})

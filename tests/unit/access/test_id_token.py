@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,7 @@ from streamflow.access.id_token import (
     safe_path,
 )
 from streamflow.errors import Rejected
+from tests.hostile_records import DEEP
 
 NOW_S = 1_700_000_000
 PRIVATE = RSAKey.generate_key(2048, {"kid": "a"}, private=True)
@@ -85,6 +87,11 @@ def _hmac_with_the_public_key() -> str:
     return jwt.encode({"alg": "HS256", "kid": "a"}, CLAIMS, public)
 
 
+def unsigned(header: bytes, claims: bytes = b"{}") -> str:
+    parts = (base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (header, claims, b"none"))
+    return ".".join(parts)
+
+
 FORGED: dict[str, Callable[[], str]] = {
     "another issuer": lambda: signed(CLAIMS | {"iss": "https://evil.example.org"}),
     "an issuer with a slash more": lambda: signed(CLAIMS | {"iss": EXPECTED.issuer + "/"}),
@@ -109,6 +116,9 @@ FORGED: dict[str, Callable[[], str]] = {
     "no signature": lambda: signed(CLAIMS).rpartition(".")[0] + ".",
     "noise": lambda: "a.b.c",
     "nothing": lambda: "",
+    "a deep header": lambda: unsigned(b'{"alg": "RS256", "kid": "a", "zz": ' + DEEP + b"}"),
+    "deep claims": lambda: unsigned(b'{"alg": "RS256", "kid": "a"}', DEEP),
+    "a header that is no text": lambda: unsigned(b'{"alg": "\xff"}'),
 }
 
 

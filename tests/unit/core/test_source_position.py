@@ -38,6 +38,9 @@ def test_metadata_fits_what_a_broker_takes() -> None:
         "{}",
         '{"topic_id":"T","read":"many","matched":0,"ignored":0,"dead":0}',
         "an operator's own words",
+        '{"read":' + "[" * 2000 + "]" * 2000 + "}",
+        '{"topic_id":"T","read":1e400,"matched":0,"ignored":0,"dead":0}',
+        '{"topic_id":"T","read":[],"matched":0,"ignored":0,"dead":0}',
     ],
 )
 def test_metadata_that_ingress_did_not_write_has_no_counts(metadata: str) -> None:

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from streamflow.definition.catalog import Binding
 from streamflow.definition.content import canonical, covers, read_content, sha256_of
 from streamflow.definition.syntax import parse_definition, to_yaml
 from streamflow.history.searches import declared
+from tests.hostile_records import VALUES
 from tests.unit.definition.examples import CATALOG, GOOD, OUTSIDE
 
 
@@ -116,3 +119,9 @@ def test_search_attributes_are_part_of_the_content_only_where_there_are_any() ->
     assert content["search"] == [{"name": "city", "path": "trigger.address.city"}]
     assert "search" not in json.loads(canonical(parse_definition(GOOD), CATALOG))["definition"]
     assert declared(canonical(parse_definition(searched), CATALOG)) == {"city": "trigger.address.city"}
+
+
+@pytest.mark.parametrize("content", [value or b"" for value in VALUES.values()])
+def test_content_that_cannot_be_read_declares_nothing(content: bytes) -> None:
+    assert declared(content) == {}
+    assert declared(b'{"definition": {"search": []}, "zz": ' + (content or b"null") + b"}") == {}

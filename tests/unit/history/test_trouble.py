@@ -11,6 +11,7 @@ import pytest
 from streamflow.engine import commands as c
 from streamflow.engine.effects import RecordRejection, Unclaimed
 from streamflow.errors import Rejected
+from streamflow.history.database import Database
 from streamflow.history.projection import Changes
 from streamflow.history.reading import TroubleFilter, event_fates, list_trouble, lookup, trouble_counts
 from streamflow.history.sqlite import Sqlite
@@ -34,12 +35,21 @@ def store(tmp_path: Path) -> Iterator[Sqlite]:
     database.close()
 
 
-def unclaimed(outcome: str = "unclaimed", reason: str = "no_run", *, offset: int = 7, id_: str = "e-1") -> Record:
+def unclaimed(
+    outcome: str = "unclaimed",
+    reason: str = "no_run",
+    *,
+    offset: int = 7,
+    id_: str = "e-1",
+    event: str = "paid",
+    key: str = "K-1",
+    source: str = "/shop",
+) -> Record:
     effect = Unclaimed(
         definition="order",
-        key="K-1",
-        event="paid",
-        source="/shop",
+        key=key,
+        event=event,
+        source=source,
         id=id_,
         outcome=outcome,
         reason=reason,
@@ -49,8 +59,8 @@ def unclaimed(outcome: str = "unclaimed", reason: str = "no_run", *, offset: int
         arrived_ms=NOW_MS,
         ended_ms=NOW_MS + 5,
     )
-    key, value, headers = encode_unclaimed(effect, "main", "T", 1)
-    return Record("unclaimed", 1, 3, NOW_MS, key, value, tuple(headers))
+    made = encode_unclaimed(effect, "main", "T", 1)
+    return Record("unclaimed", 1, 3, NOW_MS, made[0], made[1], tuple(made[2]))
 
 
 def letter(made: DeadLetter, offset: int = 4) -> Record:
@@ -67,7 +77,7 @@ def a_delivery() -> c.Deliver:
     return c.Deliver(id="d-1", definition="order", key="K-1", event=event, origin=origin)
 
 
-def take(store: Sqlite, *records: Record) -> None:
+def take(store: Database, *records: Record) -> None:
     changes = Changes()
     for record in records:
         (project_unclaimed if record.topic == "unclaimed" else project_letter)(record, changes)

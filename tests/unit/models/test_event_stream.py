@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamflow.models.event_stream import EventStreamError, Message, MessageReader, event_of
+from tests.hostile_records import DEEP
 from tests.scripted_model.frames import bedrock_chunk, bedrock_exception, bedrock_message
 
 # From the tests of botocore and the SDKs of Amazon (Apache-2.0).
@@ -96,6 +97,8 @@ def test_an_exception_is_an_error_event() -> None:
         json.dumps({"bytes": base64.b64encode(b"[1]").decode()}).encode(),
         json.dumps({"bytes": base64.b64encode(b"{}").decode()}).encode(),
         json.dumps({"bytes": base64.b64encode(b"\xff\xfe").decode()}).encode(),
+        json.dumps({"bytes": base64.b64encode(DEEP).decode()}).encode(),
+        DEEP,
     ],
 )
 def test_a_chunk_that_holds_no_event_is_refused(payload: bytes) -> None:

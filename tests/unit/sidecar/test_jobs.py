@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from structlog.testing import capture_logs
 
 from streamflow.access.changes import add_grant, add_user, change_user, remove_grant
 from streamflow.access.rights import Permission, Principal, Right, Role
@@ -139,6 +140,63 @@ def test_a_broker_that_is_away_leaves_the_job_to_be_done(
     assert client.get(f"/jobs/{id}").json()["done"] == 0
     work(log)
     assert client.get(f"/jobs/{id}").json()["applied"] == 3
+
+
+def test_runs_of_a_job_that_cannot_be_read_are_unanswered_and_the_job_ends(
+    client: TestClient, log: MemoryLog, runs: list[str]
+) -> None:
+    broken, good = ask(client, definition="refund").json()["id"], ask(client, key="S-1").json()["id"]
+    assert not log.jobs.read(lambda board: board.take(f"targets/{broken}/0", b"nonsense"))
+
+    work(log)
+
+    told = client.get(f"/jobs/{broken}").json()
+    assert (told["state"], told["applied"], told["unanswered"]) == ("done", 0, 2)
+    assert client.get(f"/jobs/{good}").json()["applied"] == 1
+
+
+def test_a_job_that_fails_keeps_no_other_from_being_done(client: TestClient, log: MemoryLog, runs: list[str]) -> None:
+    failing, good = ask(client, definition="refund").json()["id"], ask(client, key="S-1").json()["id"]
+
+    def require(job: Job, target: Target) -> None:
+        if job.id == failing:
+            raise RecursionError("maximum recursion depth exceeded")
+
+    with capture_logs() as lines:
+        asyncio.run(JobRunner(log, require).work())
+
+    assert [(line["event"], line["job"]) for line in lines if line["log_level"] == "error"] == [("job_failed", failing)]
+    assert client.get(f"/jobs/{good}").json()["applied"] == 1
+    assert client.get(f"/jobs/{failing}").json()["state"] == "running"
+
+
+def test_the_runner_outlives_whatever_it_meets(
+    client: TestClient, log: MemoryLog, runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = ask(client, key="S-1").json()["id"]
+    looks: list[int] = []
+    read = log.jobs.read
+
+    def once_broken(look: Callable[[Any], Any]) -> Any:
+        looks.append(1)
+        if len(looks) == 1:
+            raise RecursionError("maximum recursion depth exceeded")
+        return read(look)
+
+    async def until_done() -> None:
+        runner = JobRunner(log, owner_rights(MemoryAccess()))
+        task = asyncio.create_task(runner.run())
+        async with asyncio.timeout(30):
+            while not task.done() and (found := read(lambda board: board.job(id))) is not None and not found.ended_ms:
+                runner.wake()
+                await asyncio.sleep(0.01)
+        assert not task.done()
+        task.cancel()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(log.jobs, "read", once_broken)
+        asyncio.run(until_done())
+    assert client.get(f"/jobs/{id}").json()["applied"] == 1
 
 
 @pytest.mark.parametrize(

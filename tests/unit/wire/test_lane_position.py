@@ -58,7 +58,14 @@ def test_ten_thousand_holes_do_not() -> None:
 
 
 @pytest.mark.parametrize(
-    "metadata", ["", "{}", "text", *(f'{{"topic":"t","by":"b","done":"{done}"}}' for done in ("!", "gA==", "AQ=="))]
+    "metadata",
+    [
+        "",
+        "{}",
+        "text",
+        '{"zz":' + "[" * 2000 + "]" * 2000 + "}",
+        *(f'{{"topic":"t","by":"b","done":"{done}"}}' for done in ("!", "gA==", "AQ==")),
+    ],
 )
 def test_metadata_of_others_is_none(metadata: str) -> None:
     assert decode_position(7, metadata) is None
