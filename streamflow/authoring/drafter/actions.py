@@ -207,10 +207,7 @@ class Actions:
 
     def _unknown(self, words: list[Token]) -> None:
         said = self.notes.said(words)
-        entries = [*self.vocabulary.operations, *self.vocabulary.events]
-        wanted = {stem(token.lower) for token in content(words)}
-        near = [entry for entry in entries if entry.stems & wanted and entry.name != self.trigger]
-        choices = self._choices(words, near)
+        choices = self._choices(words, self.vocabulary.near(words, self.trigger))
         text = f"The catalog has no operation and no event for `{said}`. Which one is meant?"
         self.notes.ask("unknown", text, words, choices)
 

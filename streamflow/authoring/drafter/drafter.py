@@ -19,6 +19,7 @@ from streamflow.authoring.drafter.conditions import read_condition, unread
 from streamflow.authoring.drafter.drafted import Drafted
 from streamflow.authoring.drafter.fields import Field, fields_of
 from streamflow.authoring.drafter.notes import CHOICES, Notes
+from streamflow.authoring.drafter.numerals import ask_about_numbers
 from streamflow.authoring.drafter.reading import Reader
 from streamflow.authoring.drafter.start import Parts, Start, parts_of_start, starts
 from streamflow.authoring.drafter.stems import content, stem
@@ -52,8 +53,11 @@ def draft(sentence: str, catalog: Catalog) -> Drafted:
     if strange is not None:
         notes.ask("not_understood", "A character here cannot be shown. What is meant?", (strange, strange + 1))
         return _without_text(sentence, notes)
+    tokens = tokens_of(sentence)
+    if ask_about_numbers(notes, tokens):
+        return _without_text(sentence, notes)
     vocabulary = Vocabulary.of(catalog)
-    clauses = clauses_of(tokens_of(sentence), vocabulary)
+    clauses = clauses_of(tokens, vocabulary)
     place = _start_of(clauses)
     if place is None:
         _ask_for_start(notes, sentence, clauses)

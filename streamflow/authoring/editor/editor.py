@@ -13,6 +13,7 @@ from itertools import pairwise
 from streamflow.authoring.draft import Draft
 from streamflow.authoring.drafter.drafter import LONGEST
 from streamflow.authoring.drafter.notes import Notes
+from streamflow.authoring.drafter.numerals import ask_about_numbers
 from streamflow.authoring.drafter.tokens import Token, span_of, tokens_of, wordset
 from streamflow.authoring.editor.conditions import conditional, renumbered
 from streamflow.authoring.editor.edited import Edited
@@ -63,7 +64,8 @@ def edit(sentence: str, draft: Draft, catalog: Catalog, *, judged: Catalog | Non
         return _edited(sentence, draft, whole, notes, [])
     changes: Changes = []
     current = draft
-    parts = _parts(tokens_of(sentence))
+    tokens = tokens_of(sentence)
+    parts = [] if ask_about_numbers(notes, tokens) else _parts(tokens)
     for tokens in parts:
         found = _of_part(Part.of(tokens, notes, Scene(current, catalog, whole)))
         if notes.blocking:
