@@ -18,15 +18,17 @@ from streamflow.authoring.drafter.clauses import Clause, clauses_of
 from streamflow.authoring.drafter.conditions import read_condition, unread
 from streamflow.authoring.drafter.drafted import Drafted
 from streamflow.authoring.drafter.fields import Field, fields_of
-from streamflow.authoring.drafter.notes import CHOICES, Notes
+from streamflow.authoring.drafter.notes import CHOICES, Notes, no_field
 from streamflow.authoring.drafter.numerals import ask_about_numbers
+from streamflow.authoring.drafter.outcomes import is_negated
 from streamflow.authoring.drafter.reading import Reader
+from streamflow.authoring.drafter.remainder import losses
 from streamflow.authoring.drafter.start import Parts, Start, parts_of_start, starts
 from streamflow.authoring.drafter.stems import content, stem
-from streamflow.authoring.drafter.tokens import Token, Tokens, span_of, tokens_of
+from streamflow.authoring.drafter.tokens import Token, span_of, tokens_of
 from streamflow.authoring.drafter.vocabulary import Vocabulary
 from streamflow.authoring.gaps import gaps
-from streamflow.authoring.question import MOST, Choice, Question
+from streamflow.authoring.question import MOST, Question
 from streamflow.definition.catalog import Catalog, EventSpec
 from streamflow.definition.check import check
 from streamflow.definition.model import Definition
@@ -121,8 +123,7 @@ def _drafted(
             where.append(f"({found.expr})" if " || " in found.expr else found.expr)
             shown += [atom.field for atom in found.atoms]
         else:
-            text = f"Nothing in `{entry.name}` says whether `{notes.said(other)}`. What is it read from?"
-            notes.ask("unknown", text, other)
+            notes.ask("unknown", no_field(notes.said(other), f"`{entry.name}`"), other)
     reader = Reader(notes, vocabulary, entry, frozenset())
     if where and _decides(clauses) and parts.absence is None:
         reader.conditional([piece for piece in (parts.event, *parts.others) if read_condition(piece, fields).atoms])
@@ -208,19 +209,24 @@ def _ask_about_start(notes: Notes, parts: Parts, found: Sequence[Start], vocabul
             choices = [notes.instead(one.tokens, text) for text in one.instead]
             notes.ask("ambiguous", f"What is meant by `{said}`: {one.why}?", one.tokens, choices)
         return
+    if is_negated(tokens):
+        text = f"A process starts when something happens, and `{notes.said(tokens)}` does not. "
+        notes.ask("unknown", f"{text}Say it as `when <event> and not <event> within 1 hour, ...`.", tokens)
+        return
+    said = notes.said(tokens)
     if nearest is not None:
         left = _stretch(tokens, nearest.unread)
         text = f"`{nearest.entry.name}` may start it, but what is meant by `{notes.said(left)}`?"
-        names = dict.fromkeys(entry.name for entry in (*(one.entry for one in found), *vocabulary.events))
-        notes.ask("unknown", text, left, _names(notes, tokens, list(names)))
+        same = [one.entry.name for one in found if one.unread == nearest.unread]
+        choices = [notes.instead(tokens, f"{name} comes", f"{name}, without `{notes.said(left)}`") for name in same]
+        notes.ask("unknown", text, left, choices)
         return
-    said = notes.said(tokens)
-    text = f"The catalog has no event for `{said}`. Which one starts the process?"
-    notes.ask("unknown", text, tokens, _names(notes, tokens, [entry.name for entry in vocabulary.events]))
-
-
-def _names(notes: Notes, tokens: Tokens, names: list[str]) -> list[Choice]:
-    return [notes.instead(tokens, f"{name} comes", name) for name in names[:CHOICES]]
+    lost = " and ".join(f"`{notes.said(one)}`" for one in losses(tokens))
+    choices = [
+        notes.instead(tokens, f"{entry.name} comes", f"{entry.name}, without {lost}" if lost else entry.name)
+        for entry in vocabulary.events
+    ]
+    notes.ask("unknown", f"The catalog has no event for `{said}`. Which one starts the process?", tokens, choices)
 
 
 def _stretch(tokens: list[Token], part: Sequence[Token]) -> list[Token]:

@@ -7,14 +7,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from streamflow.authoring.drafter.actions import ENDLESS, Actions, without_phrase
+from streamflow.authoring.drafter.attempts import Delay, delay_of
 from streamflow.authoring.drafter.clauses import Clause
 from streamflow.authoring.drafter.conditions import Condition, negated, read_condition, unread
 from streamflow.authoring.drafter.fields import Field, fields_of
 from streamflow.authoring.drafter.lengths import length_at, without_limit
-from streamflow.authoring.drafter.notes import Notes
+from streamflow.authoring.drafter.notes import Notes, no_field
 from streamflow.authoring.drafter.outcomes import answer_of, done_of, is_negated, parts_of, waited_of
 from streamflow.authoring.drafter.outputs import fields_of_steps, outcome_of, outcomes_of, verbal
-from streamflow.authoring.drafter.process import Always, Ask, Await, Decide, Do, Handler, Node, Way
+from streamflow.authoring.drafter.process import Always, Ask, Await, Decide, Do, Handler, Node, Pause, Way
 from streamflow.authoring.drafter.start import Absence, without_negation
 from streamflow.authoring.drafter.stems import alike, content, stem, stems_of
 from streamflow.authoring.drafter.tokens import Token, Tokens, span_of, words_at
@@ -135,6 +136,10 @@ class Reader:
         if endless and not content(timeless) and isinstance(last, Ask | Await) and last.within is None:
             last.forever = True
             return
+        if (delay := delay_of(list(tokens))) is not None:
+            if not self._delay(delay, blocks) or not content(delay.rest):
+                return
+            tokens = delay.rest
         asked = self.notes.blocking
         node = self.actions.node(tokens)
         if node is None:
@@ -146,6 +151,23 @@ class Reader:
                 node = self.actions.node(tokens)  # a step for each way
                 assert node is not None
             self._append(node, block)
+
+    def _delay(self, delay: Delay, blocks: list[Block]) -> bool:
+        """Time passes first; not, after a question, where it may be the limit of what it follows."""
+        if any(isinstance(block[-1], Ask | Await) and block[-1].within is None for block in blocks if block):
+            said, then = self.notes.said(delay.said), self.notes.said(delay.rest)
+            words = [*delay.said, *delay.rest]
+            span = (min(one.start for one in words), max(one.end for one in words))
+            time = said.partition(" ")[2]
+            choices = [
+                self.notes.instead(span, f"if nothing comes within {time}, {then}", f"if nothing comes within {time}"),
+                self.notes.instead(span, f"then wait {time}, then {then}", f"{time} after that has gone well"),
+            ]
+            self.notes.ask("ambiguous", f"From when does `{said}` count?", span, choices if then else ())
+            return False
+        for block in blocks:
+            self._append(Pause(id=self._new_id("pause"), said=span_of(delay.said), length=delay.length), block)
+        return True
 
     def _append(self, node: Node, block: Block) -> None:
         block.append(node)
@@ -341,8 +363,7 @@ class Reader:
         found = read_condition(tokens, self._fields(), self._it)
         left = unread(found, self.known) or list(tokens)
         said = self.notes.said(tokens)
-        text = f"Nothing in the catalog says whether `{said}`. What is it read from?"
-        self.notes.ask("unknown", text, left if len(left) > 1 else tokens)
+        self.notes.ask("unknown", no_field(said), left if len(left) > 1 else tokens)
 
     # -- what is known where
 

@@ -10,7 +10,7 @@ from streamflow.authoring.drafter.fields import fields_of
 from streamflow.authoring.drafter.lengths import limit_at, without_limit
 from streamflow.authoring.drafter.outcomes import is_negated
 from streamflow.authoring.drafter.stems import ARRIVING, alike, content, stem
-from streamflow.authoring.drafter.tokens import Token, Tokens, wordset
+from streamflow.authoring.drafter.tokens import Token, Tokens, words_at, wordset
 from streamflow.authoring.drafter.vocabulary import Entry, Vocabulary
 from streamflow.definition.catalog import EventSpec
 
@@ -122,6 +122,9 @@ def _pieces(tokens: Tokens) -> list[list[Token]]:
     pieces: list[list[Token]] = [[]]
     for at, token in enumerate(tokens):
         divides = token.is_in({"and", "but"}) and at + 1 < len(tokens) and tokens[at + 1].is_in(_SUBJECTS)
+        divides = divides or (
+            words_at(tokens, at, "and not", "but not") > 0 and without_limit(tokens[at:])[1] is not None
+        )
         if divides and pieces[-1]:
             pieces.append([])
         else:

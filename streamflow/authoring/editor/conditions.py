@@ -11,7 +11,7 @@ from typing import Any
 
 from streamflow.authoring.drafter.conditions import negated, read_condition, unread
 from streamflow.authoring.drafter.fields import CENTS, CURRENCIES, Field, fields_of
-from streamflow.authoring.drafter.notes import CHOICES
+from streamflow.authoring.drafter.notes import CHOICES, no_field
 from streamflow.authoring.drafter.stems import alike, content, stem, stems_of
 from streamflow.authoring.drafter.tokens import Token, words_at, wordset
 from streamflow.authoring.editor.part import Changes, Part
@@ -102,7 +102,7 @@ def _read(part: Part, tokens: list[Token], fields: Sequence[Field], known: froze
     left = unread(found, known)
     if left or not found.atoms:
         said = part.said(left or tokens)
-        part.notes.ask("unknown", f"Nothing says whether `{said}`. What is it read from?", left or tokens)
+        part.notes.ask("unknown", no_field(said), left or tokens)
         return None
     return found.expr
 
