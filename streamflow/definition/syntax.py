@@ -45,6 +45,7 @@ _VALUES = 100_000
 _LEVELS = 60
 _SHOWN_BITS = 1000  # of a whole number in a message
 _COMPARED_LENGTH, _COMPARED = 200, 500
+_SHOWN = 60  # characters of an expression that a message repeats
 _TYPES = {
     "string_type": "a text",
     "list_type": "a list",
@@ -302,9 +303,23 @@ def _problem(kind: type[BaseModel], fault: dict[str, Any]) -> Problem:
     if what in _TYPES:
         quoted = what == "string_type" and isinstance(fault["input"], int | float)
         fix = "Put quotes around it." if quoted else _literal_fix(fault["input"])
+        if what == "list_type":
+            fix = _as_list(fault["input"]) or fix
         return Problem("SF103", place, f"expected {_TYPES[what]} but found {_found(fault['input'])}.", fix)
     message = str(fault["msg"]).removeprefix("Value error, ")
     return Problem("SF109", place, f"{message[:1].lower()}{message[1:]}.")
+
+
+def _as_list(value: Any) -> str:
+    """How a value is written where a list is wanted; empty where that is not clear."""
+    if isinstance(value, str) and re.fullmatch(r"[\w.@-]+", value):
+        return f"Write a list: [{value}]."
+    if isinstance(value, Mapping) and value and all(isinstance(one, str) for one in [*value, *value.values()]):
+        if "name" in value and "expr" in value:
+            return "Write a list, with - before each of its items."
+        name, expr = next(iter(value.items()))
+        return f"Write a list: [{{name: {name}, expr: {expr}}}]." if len(str(expr)) < _SHOWN else ""
+    return ""
 
 
 def _spelled(value: Any, pattern: str) -> str:

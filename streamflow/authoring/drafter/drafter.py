@@ -23,7 +23,7 @@ from streamflow.authoring.drafter.numerals import ask_about_numbers
 from streamflow.authoring.drafter.outcomes import is_negated
 from streamflow.authoring.drafter.reading import Reader
 from streamflow.authoring.drafter.remainder import losses
-from streamflow.authoring.drafter.start import Parts, Start, parts_of_start, starts
+from streamflow.authoring.drafter.start import PEOPLE, Parts, Start, parts_of_start, starts
 from streamflow.authoring.drafter.stems import content, stem
 from streamflow.authoring.drafter.tokens import Token, span_of, tokens_of
 from streamflow.authoring.drafter.vocabulary import Vocabulary
@@ -217,8 +217,13 @@ def _ask_about_start(notes: Notes, parts: Parts, found: Sequence[Start], vocabul
     if nearest is not None:
         left = _stretch(tokens, nearest.unread)
         text = f"`{nearest.entry.name}` may start it, but what is meant by `{notes.said(left)}`?"
-        same = [one.entry.name for one in found if one.unread == nearest.unread]
-        choices = [notes.instead(tokens, f"{name} comes", f"{name}, without `{notes.said(left)}`") for name in same]
+        names = [one.entry.name for one in found if one.unread == nearest.unread]
+        if any(token.is_in(PEOPLE) for token in tokens):
+            names += [entry.name for entry in vocabulary.events]  # a deed, which may be any of them
+        choices = [
+            notes.instead(tokens, f"{name} comes", f"{name}, without `{notes.said(left)}`")
+            for name in dict.fromkeys(names)
+        ]
         notes.ask("unknown", text, left, choices)
         return
     lost = " and ".join(f"`{notes.said(one)}`" for one in losses(tokens))

@@ -14,7 +14,7 @@ from streamflow.authoring.drafter.tokens import Token, Tokens, words_at, wordset
 from streamflow.authoring.drafter.vocabulary import Entry, Vocabulary
 from streamflow.definition.catalog import EventSpec
 
-_PEOPLE = wordset("somebody someone anybody anyone everybody everyone he she they we you who person people")
+PEOPLE = wordset("somebody someone anybody anyone everybody everyone he she they we you who person people")
 _AUXILIARY = wordset("has have had is are was were will would just finally already")
 _SUBJECTS = wordset("it its no nobody none the neither they nothing there")
 
@@ -113,7 +113,7 @@ def _deeds(tokens: Tokens, entry: Entry) -> list[Token]:
     return [
         verb
         for who, verb in pairwise(token for token in tokens if not token.is_in(_AUXILIARY))
-        if who.is_in(_PEOPLE) and verb.kind == "word" and alike(stem(verb.lower)) & entry.subject
+        if who.is_in(PEOPLE) and verb.kind == "word" and alike(stem(verb.lower)) & entry.subject
     ]
 
 

@@ -16,7 +16,8 @@ _TOKEN = re.compile(
     |(?P<mark>>=|<=|!=|==|[^\s\w])""",
     re.X,
 )
-_SHORTENED = {"can't": ("can", "not"), "won't": ("will", "not"), "cannot": ("can", "not"), "it's": ("it", "is")}
+_SHORTENED = {"dont": ("do", "not"), "doesnt": ("does", "not"), "didnt": ("did", "not"), "isnt": ("is", "not")}
+_SHORTENED |= {"can't": ("can", "not"), "won't": ("will", "not"), "cannot": ("can", "not"), "it's": ("it", "is")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,11 @@ def conditional(part: Part) -> Changes | None:
     return None
 
 
+def done_unless(part: Part, what: list[Token], condition: list[Token]) -> Changes | None:
+    """The operations by which a step is not done where a condition holds."""
+    return _step(part, what, condition, opposite=True)
+
+
 def _is_condition(part: Part, tokens: list[Token]) -> bool:
     """Whether `tokens` say nothing but which of the events that start a run are meant: `fragile orders`."""
     spec = part.scene.entry.spec
