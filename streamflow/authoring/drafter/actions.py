@@ -232,7 +232,9 @@ class Actions:
         return _Meant(self.vocabulary.acting(shorter, self.trigger, self.known) if goal else [], has_target=True)
 
     def _unknown(self, words: list[Token]) -> None:
-        left = remainder(words, lambda part: self.vocabulary.acting(part, self.trigger, self.known))
+        entries = (*self.vocabulary.operations, *self.vocabulary.events)
+        subjects = frozenset(one for entry in entries for one in entry.subject) - self.known
+        left = remainder(words, lambda part: self.vocabulary.acting(part, self.trigger, self.known), subjects)
         if left is not None:
             parts = " and ".join(f"`{self.notes.said(one)}`" for one in left.left)
             choice = self.notes.instead(words, self.notes.said(left.part), f"leave out {parts}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from streamflow.authoring.drafter.lengths import length_at, limit_at, number_at
-from streamflow.authoring.drafter.stems import content
+from streamflow.authoring.drafter.stems import content, stem
 from streamflow.authoring.drafter.tokens import Token, Tokens, words_at, wordset
 from streamflow.authoring.drafter.vocabulary import Entry, Match
 
@@ -28,15 +28,19 @@ class Remainder:
     left: list[list[Token]]  # before it and behind it
 
 
-def remainder(words: list[Token], meant: Callable[[list[Token]], list[Match]]) -> Remainder | None:
+def remainder(
+    words: list[Token], meant: Callable[[list[Token]], list[Match]], subjects: frozenset[str]
+) -> Remainder | None:
     """The longest part of `words` that means one entry alone, as `meant` has it, and what is left; None if there is
-    none, or if what is left may be the object of the action."""
+    none, or if what is left may be the object of the action or, being one of `subjects`, say which entry is meant."""
     for start, end in _parts(len(words)):
         part = words[start:end]
         left = [one for one in (words[:start], words[end:]) if one]
         if not left or not content(part) or not all(_is_beside(one) for one in left):
             continue
         found = meant(part)
+        if any(stem(token.lower) in subjects for one in left for token in content(one)):
+            continue
         if found and (len(found) == 1 or found[0].score - found[1].score >= 0.3):
             return Remainder(entry=found[0].entry, part=part, left=left)
     return None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from streamflow.authoring.drafter.notes import CHOICES, Notes
 from streamflow.authoring.drafter.outputs import verbal
 from streamflow.authoring.drafter.process import Await, Do
+from streamflow.authoring.drafter.remainder import losses
 from streamflow.authoring.drafter.stems import alike, content, stem, stems_of
 from streamflow.authoring.drafter.tokens import Token, Tokens, wordset
 from streamflow.authoring.editor.scene import Scene
@@ -74,7 +75,8 @@ class Naming:
         known = found or sorted(
             (step for step in self.scene.steps.values() if fits(step)), key=lambda step: -self._hits(step, tokens)
         )
-        choices = [self.notes.instead(tokens, step.id) for step in known[:CHOICES]] if tokens else []
+        keeps = bool(tokens) and not losses(tokens)  # no answer drops a negation or a number unsaid
+        choices = [self.notes.instead(tokens, step.id) for step in known[:CHOICES]] if keeps else []
         if found:
             self.notes.ask("ambiguous", f"Several steps may be meant by `{said}`. Which one {what}?", tokens, choices)
         else:

@@ -63,18 +63,15 @@ def without_orphans(part: Part, changes: Changes) -> Changes:
     if isinstance(again, Refusal):
         return part.ask(made.message)
     gone = [step for step in part.scene.steps if step not in {one.id for one in again.draft.definition.steps}]
-    names = " and ".join(gone)
+    removed = [one["step"] for one in changes]
+    orphans = ", ".join(f"`{one}`" for one in gone if one not in removed)
     errors = [problem for problem in again.new_problems if problem.severity == "error"]
     if errors:
         told = f"{errors[0].message} {errors[0].fix}".strip()
-        return part.ask(
-            f"Nothing would lead to what follows, and without {names} the draft would have an error: {told}"
-        )
-    choice = part.notes.instead((part.tokens[0].start, part.tokens[-1].end), f"remove {names}")
-    removed = [one["step"] for one in changes]
+        return part.ask(f"Nothing would lead to {orphans} any more, and without that the draft has an error: {told}")
     if set(gone) == set(removed):
         return whole
-    orphans = ", ".join(f"`{one}`" for one in gone if one not in removed)
+    choice = part.notes.instead((part.tokens[0].start, part.tokens[-1].end), f"remove {' and '.join(gone)}")
     text = f"Nothing would lead to {orphans} any more. Is that removed too?"
     part.notes.ask("ambiguous", text, part.tokens, [choice])
     return []

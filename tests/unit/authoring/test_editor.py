@@ -172,7 +172,7 @@ def test_steps_come_go_and_move(name: str, sentence: str, outline: dict[str, lis
         (PARCELS, "Give the parcels 10 days.", "Give the parcels"),
         (PARCELS, "Only for parcels from customers.", "customers"),
         (PARCELS, "Change the limit to 2 weeks.", "says so already"),
-        (CARDS, "Remove the analyst.", "without analyst and block the draft would have an error: there is no step"),
+        (CARDS, "Remove the analyst.", "without that the draft has an error: there is no step `analyst`"),
         (PARCELS, "Rename lost to report_lost and send the police.", "new name"),
     ],
 )
