@@ -220,9 +220,11 @@ def _ask_about_start(notes: Notes, parts: Parts, found: Sequence[Start], vocabul
         names = [one.entry.name for one in found if one.unread == nearest.unread]
         if any(token.is_in(PEOPLE) for token in tokens):
             names += [entry.name for entry in vocabulary.events]  # a deed, which may be any of them
+        lost = [one for one in losses(tokens) if any(token not in left for token in one)]
+        lost += [left] if not any(all(token in one for token in left) for one in lost) else []
+        without = " and ".join(f"`{notes.said(one)}`" for one in lost)
         choices = [
-            notes.instead(tokens, f"{name} comes", f"{name}, without `{notes.said(left)}`")
-            for name in dict.fromkeys(names)
+            notes.instead(tokens, f"{name} comes", f"{name}, without {without}") for name in dict.fromkeys(names)
         ]
         notes.ask("unknown", text, left, choices)
         return

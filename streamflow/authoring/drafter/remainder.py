@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from streamflow.authoring.drafter.lengths import length_at, limit_at, number_at
-from streamflow.authoring.drafter.stems import content, stem
+from streamflow.authoring.drafter.stems import STOP, content, stem
 from streamflow.authoring.drafter.tokens import Token, Tokens, words_at, wordset
 from streamflow.authoring.drafter.vocabulary import Entry, Match
 
@@ -36,7 +36,8 @@ def remainder(
     for start, end in _parts(len(words)):
         part = words[start:end]
         left = [one for one in (words[:start], words[end:]) if one]
-        if not left or not content(part) or not all(_is_beside(one) for one in left):
+        whole = part[0] in content(part[:1]) and part[-1].lower not in STOP - {"it", "them"}
+        if not left or not whole or not all(_is_beside(one) for one in left):
             continue
         found = meant(part)
         if any(stem(token.lower) in subjects for one in left for token in content(one)):
