@@ -120,7 +120,7 @@ _PLAIN_TEXT = re.compile(r"[^\W\d]\w*[,:;]?(?: +[\w'-]+[,:;]?)+ *[.?!]?")
 def _remedy(message: str, source: str) -> str:
     unexpected = re.search(r"input '(?:.* )?(\w+|>)'", message)
     word = unexpected[1].lower() if unexpected is not None else ""
-    if word in ("and", "or", "not"):
+    if word in ("and", "or", "not") or re.match(r"\s*not\b", source):
         return _LOGICAL
     if word == ">" and "<>" in source:
         return "Write !=."
