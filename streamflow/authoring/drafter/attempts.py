@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from streamflow.authoring.drafter.lengths import length_at, limit_at, number_at
+from streamflow.authoring.drafter.notes import Notes
 from streamflow.authoring.drafter.tokens import Token, words_at
 
 _TRYING = frozenset({"try", "attempt"})
@@ -78,3 +79,16 @@ def delay_of(tokens: list[Token]) -> Delay | None:
                 length=length.text, said=tokens[at:end], rest=rest[1:] if rest and rest[0].is_in({","}) else rest
             )
     return None
+
+
+def ask_when(notes: Notes, delay: Delay) -> None:
+    """Note that a delay may be the limit of what it follows."""
+    said, then = notes.said(delay.said), notes.said(delay.rest)
+    words = [*delay.said, *delay.rest]
+    span = (min(one.start for one in words), max(one.end for one in words))
+    time = said.partition(" ")[2]
+    choices = [
+        notes.instead(span, f"if nothing comes within {time}, {then}", f"if nothing comes within {time}"),
+        notes.instead(span, f"then wait {time}, then {then}", f"{time} after that has gone well"),
+    ]
+    notes.ask("ambiguous", f"From when does `{said}` count?", span, choices if then else ())

@@ -57,6 +57,12 @@ def starts_action(token: Token, vocabulary: Vocabulary) -> bool:
     return not token.lower.endswith(("ed", "ing")) and stem(token.lower) in vocabulary.verbs
 
 
+def is_postfix(clauses: list[Clause], place: int) -> bool:
+    """Whether the condition at `place` is about the action before it."""
+    after = clauses[place + 1] if place + 1 < len(clauses) else None
+    return clauses[place].adjoining or after is None or after.kind == "end"
+
+
 class _Splitter:
     def __init__(self, tokens: Tokens, vocabulary: Vocabulary) -> None:
         self.tokens, self.vocabulary = tokens, vocabulary

@@ -15,7 +15,8 @@ from typing import Any
 from streamflow.authoring.draft import Draft
 from streamflow.authoring.drafter.building import Builder
 from streamflow.authoring.drafter.clauses import Clause, clauses_of
-from streamflow.authoring.drafter.conditions import read_condition, unread
+from streamflow.authoring.drafter.comparisons import unread
+from streamflow.authoring.drafter.conditions import read_condition
 from streamflow.authoring.drafter.drafted import Drafted
 from streamflow.authoring.drafter.fields import Field, fields_of
 from streamflow.authoring.drafter.notes import CHOICES, Notes, no_field
@@ -220,9 +221,9 @@ def _ask_about_start(notes: Notes, parts: Parts, found: Sequence[Start], vocabul
         names = [one.entry.name for one in found if one.unread == nearest.unread]
         if any(token.is_in(PEOPLE) for token in tokens):
             names += [entry.name for entry in vocabulary.events]  # a deed, which may be any of them
-        lost = [one for one in losses(tokens) if any(token not in left for token in one)]
-        lost += [left] if not any(all(token in one for token in left) for one in lost) else []
-        without = " and ".join(f"`{notes.said(one)}`" for one in lost)
+        dropped = [one for one in losses(tokens) if any(token not in left for token in one)]
+        dropped += [left] if not any(all(token in one for token in left) for one in dropped) else []
+        without = " and ".join(f"`{notes.said(one)}`" for one in dropped)
         choices = [
             notes.instead(tokens, f"{name} comes", f"{name}, without {without}") for name in dict.fromkeys(names)
         ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from streamflow.authoring.drafter.conditions import Condition, read_condition, unread
+from streamflow.authoring.drafter.comparisons import Condition, unread
+from streamflow.authoring.drafter.conditions import read_condition
 from streamflow.authoring.drafter.fields import fields_of
 from streamflow.authoring.drafter.lengths import limit_at, without_limit
 from streamflow.authoring.drafter.outcomes import is_negated

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from streamflow.authoring.drafter.conditions import negated, read_condition, unread
+from streamflow.authoring.drafter.comparisons import negated, unread
+from streamflow.authoring.drafter.conditions import read_condition
 from streamflow.authoring.drafter.fields import CENTS, CURRENCIES, Field, fields_of
 from streamflow.authoring.drafter.notes import CHOICES, no_field
 from streamflow.authoring.drafter.stems import alike, content, stem, stems_of

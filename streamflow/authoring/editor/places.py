@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streamflow.authoring.drafter.notes import Notes
+from streamflow.authoring.drafter.named_outcomes import outcomes_named
 from streamflow.authoring.drafter.process import Ask
-from streamflow.authoring.drafter.reading import Reader
 from streamflow.authoring.drafter.stems import content
 from streamflow.authoring.drafter.tokens import Tokens, words_at
 from streamflow.authoring.editor.part import Part
@@ -69,12 +68,11 @@ def _named(tokens: Tokens) -> Tokens:
 
 def _by_outcome(part: Part, tokens: Tokens) -> list[Place]:
     """The outcomes of steps that `tokens` name, each step once."""
-    reader = Reader(Notes(part.notes.sentence), part.scene.vocabulary, part.scene.entry, frozenset())
     found: list[Place] = []
     if not content(tokens):
         return found
     for id_, node in part.scene.nodes.items():
-        outcomes = reader.outcomes(node, tokens)
+        outcomes = outcomes_named(node, tokens, part.scene.vocabulary, part.scene.entry.stems)
         own = part.scene.own_outcomes(id_, outcomes or ())
         if not own:
             continue

@@ -155,6 +155,18 @@ LOGICAL = "Write && for and, || for or, ! for not."
         ),
         (
             "data: [{name: id, expr: trigger.id}]",
+            "data: {id: trigger.id, other: now}",
+            "expected a list",
+            "Write a list: [{name: id, expr: trigger.id}, ...].",
+        ),
+        (
+            "- {id: made, event: payment.made, where: event.amount > 500}",
+            "{id: made, event: payment.made}",
+            "expected a list",
+            "Write a list, with - before each of its items.",
+        ),
+        (
+            "data: [{name: id, expr: trigger.id}]",
             "data: {name: id, expr: trigger.id}",
             "expected a list",
             "Write a list, with - before each of its items.",
