@@ -249,6 +249,11 @@ class Actions:
         self.notes.ask("unknown", text, words, self._choices(words, near))
 
     def _choices(self, words: list[Token], entries: list[Entry]) -> list[Choice]:
+        """An answer for each of the first of `entries`, with the limits of the call that were said."""
+        limits = limits_of(words)
+        if limits.are_some and all(entry.kind == "operation" for entry in entries):
+            at = words.index(limits.rest[0]) if limits.rest else 0
+            words = limits.rest if words[at : at + len(limits.rest)] == limits.rest else words
         lost = " and ".join(f"`{self.notes.said(one)}`" for one in losses(words))
         without = f", without {lost}" if lost else ""
         return [self.notes.instead(words, _named(entry), f"{entry.name}{without}") for entry in entries[:CHOICES]]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streamflow.authoring.drafter.stems import content
-from streamflow.authoring.drafter.tokens import Token
+from streamflow.authoring.drafter.tokens import Token, words_at
 from streamflow.authoring.editor.conditions import done_unless
 from streamflow.authoring.editor.insertion import WHEN, rewired
 from streamflow.authoring.editor.part import Changes, Part
@@ -30,19 +30,27 @@ def denied(part: Part) -> Changes | None:
 
 def _divided(part: Part) -> tuple[list[Token], list[Token]] | None:
     """When it is not done, and what."""
+    if taken := part.begins(*WHEN):
+        comma = part.find(",", "then", start=taken)
+        begin = comma[1] + words_at(part.tokens, comma[1], "then") if comma is not None else 0
+        denying = words_at(part.tokens, begin, *NOT)
+        if comma is None or not denying or comma[0] == taken:
+            return None
+        what = without_any_more(part.tokens[begin + denying :])
+        return (part.tokens[taken : comma[0]], what) if what and not _is_whole(what) else None
     at = part.find(*NOT)
     if at is None:
         return None
-    if taken := part.begins(*WHEN):
-        place = part.tokens[taken : at[0]]
-        place = place[:-1] if place and place[-1].is_in({",", "then"}) else place
-        what = part.tokens[at[1] :]
-        return (place, without_any_more(what)) if place and what else None
     after = part.find(*WHEN, start=at[1])
     if at[0] > 0 or after is None or after[0] == at[1] or after[1] == len(part.tokens):
         return None
     what = part.tokens[at[1] : after[0]]
     return part.tokens[after[1] :], without_any_more(what)
+
+
+def _is_whole(what: Sequence[Token]) -> bool:
+    """Whether it is the run that is not gone on with: `stop the run`."""
+    return all(token.is_in({"run", "process", "workflow"}) for token in content(what)) and bool(content(what))
 
 
 def _not_after(part: Part, place: Place, what: Sequence[Token]) -> Changes:

@@ -150,6 +150,16 @@ def test_the_limits_of_a_call_are_drafted(rest: str, field: str, value: object) 
     assert has == value
 
 
+def test_an_answer_keeps_the_limits_that_were_said() -> None:
+    for limited in ("get the customer within 5 minutes", "try to get the customer three times"):
+        (question,) = drafted_of(limited).questions
+
+        assert [one.text for one in question.choices] == ["crm.erase"]
+        (sentence,) = [one.sentence or "" for one in question.choices]
+        assert sentence == f"when a ticket is opened, {limited.replace('get the customer', 'call crm.erase')}"
+        assert draft(sentence, SHOP).complete
+
+
 @pytest.mark.parametrize(
     "rest",
     ["after 3 days send a mail", "after 3 days, send a mail", "send a mail after 3 days", "wait 3 days, send a mail"],

@@ -116,6 +116,7 @@ def test_what_is_replaced_has_to_be_said() -> None:
     [
         "if they reject it, do not block it",
         "if they reject it, also do not block it",
+        "if they reject it, then do not block it",
         "If they reject it, don't block it any more.",
         "do not block it if they reject it",
         "dont block it when they reject it",
@@ -124,6 +125,14 @@ def test_what_is_replaced_has_to_be_said() -> None:
 )
 def test_what_is_not_done_after_an_outcome_goes(sentence: str) -> None:
     assert sentences(changed(sentence)) == ["The step `block` was removed."]
+
+
+@pytest.mark.parametrize("sentence", ["if the analysts do not answer, log 'late'", "if nobody answers, stop the run"])
+def test_what_is_not_said_to_be_left_undone_stays(sentence: str) -> None:
+    found = changed(sentence)
+
+    assert not any("removed" in one for one in sentences(found)) if found.complete else found.operations == ()
+    assert found.complete == sentence.endswith("'late'")
 
 
 def test_of_several_ways_to_a_step_the_one_that_is_denied_goes() -> None:
