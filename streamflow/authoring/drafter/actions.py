@@ -132,12 +132,14 @@ class Actions:
     def unknown_event(self, tokens: Tokens, candidates: list[Entry]) -> None:
         """Note that `tokens` mean none, or several, of the events."""
         said = self.notes.said(tokens)
-        names = [entry.name for entry in candidates] or _near(said, [entry.name for entry in self.vocabulary.events])
+        names = [entry.name for entry in candidates or self.vocabulary.near_events(tokens)]
+        names = names or nearest_names(said.lower().replace(" ", "."), [one.name for one in self.vocabulary.events])
         choices = [self.notes.instead(tokens, name) for name in names[:CHOICES]]
         if candidates:
             self.notes.ask("ambiguous", f"Which event is meant by `{said}`?", tokens, choices)
         else:
-            self.notes.ask("unknown", f"The catalog has no event for `{said}`. Which one is meant?", tokens, choices)
+            asked = "Which one is meant?" if choices else NOTHING_NEAR
+            self.notes.ask("unknown", f"The catalog has no event for `{said}`. {asked}", tokens, choices)
 
     def _asks(self, words: list[Token]) -> bool:
         """Whether `words` are about people: `get approval from sales`, but not `get the weather`."""
@@ -275,10 +277,6 @@ def _is_no_group(token: Token) -> bool:
 
 def _named(entry: Entry) -> str:
     return f"publish {entry.name}" if entry.kind == "event" else f"call {entry.name}"
-
-
-def _near(said: str, names: list[str]) -> list[str]:
-    return nearest_names(said.lower().replace(" ", "."), names) or names[:4]
 
 
 def _without_courtesy(tokens: Tokens) -> list[Token]:

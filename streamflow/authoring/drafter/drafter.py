@@ -220,7 +220,8 @@ def _ask_about_start(notes: Notes, parts: Parts, found: Sequence[Start], vocabul
         text = f"`{nearest.entry.name}` may start it, but what is meant by `{notes.said(left)}`?"
         names = [one.entry.name for one in found if one.unread == nearest.unread]
         if any(token.is_in(PEOPLE) for token in tokens):
-            names += [entry.name for entry in vocabulary.events]  # a deed, which may be any of them
+            # a deed, which may be any of them
+            names += [entry.name for entry in (*vocabulary.near_events(tokens), *vocabulary.events)]
         dropped = [one for one in losses(tokens) if any(token not in left for token in one)]
         dropped += [left] if not any(all(token in one for token in left) for one in dropped) else []
         without = " and ".join(f"`{notes.said(one)}`" for one in dropped)
@@ -231,8 +232,8 @@ def _ask_about_start(notes: Notes, parts: Parts, found: Sequence[Start], vocabul
         return
     lost = " and ".join(f"`{notes.said(one)}`" for one in losses(tokens))
     choices = [
-        notes.instead(tokens, f"{entry.name} comes", f"{entry.name}, without {lost}" if lost else entry.name)
-        for entry in vocabulary.events
+        notes.instead(tokens, f"{name} comes", f"{name}, without {lost}" if lost else name)
+        for name in dict.fromkeys(one.name for one in (*vocabulary.near_events(tokens), *vocabulary.events))
     ]
     notes.ask("unknown", f"The catalog has no event for `{said}`. Which one starts the process?", tokens, choices)
 

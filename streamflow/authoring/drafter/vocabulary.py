@@ -130,6 +130,11 @@ class Vocabulary:
                 scored.append((len(hits | does), len(does) + len(entry.named & hits), entry))
         return [entry for _, _, entry in sorted(scored, key=lambda one: (-one[0], -one[1]))]
 
+    def near_events(self, tokens: Sequence[Token]) -> list[Entry]:
+        """The same of events alone; all of a catalog with few where none has anything of it."""
+        found = [entry for entry in self.near(tokens, "") if entry.kind == "event"]
+        return found or (list(self.events) if len(self.events) <= _MANY else [])
+
 
 def _only(words: list[Token], entry: Entry, verbs: frozenset[str], known: frozenset[str] = frozenset()) -> bool:
     """Whether nothing but the name of `entry`, its words and one of `verbs` is said."""

@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from streamflow.authoring.draft import Draft
+from streamflow.authoring.drafter.actions import NOTHING_NEAR
 from streamflow.authoring.drafter.drafter import LONGEST
 from streamflow.authoring.drafter.notes import Notes
 from streamflow.authoring.drafter.numerals import ask_about_numbers
@@ -67,10 +68,13 @@ def edit(sentence: str, draft: Draft, catalog: Catalog, *, judged: Catalog | Non
         then = _edit(choice.sentence, draft, catalog, whole)
         return then.complete or {one.text for one in then.questions if one.blocks} < asked - {question.text}
 
-    questions = tuple(
-        replace(one, choices=tuple(choice for choice in one.choices if is_useful(choice, one)))
-        for one in found.questions
-    )
+    def with_useful(one: Question) -> Question:
+        choices = tuple(choice for choice in one.choices if is_useful(choice, one))
+        if choices or not one.text.startswith("The catalog has no"):
+            return replace(one, choices=choices)
+        return replace(one, choices=(), text=one.text.replace("Which one is meant?", NOTHING_NEAR))
+
+    questions = tuple(with_useful(one) for one in found.questions)
     return replace(found, questions=questions)
 
 

@@ -125,9 +125,8 @@ def test_an_edit_asks_too_what_is_done_to_an_object() -> None:
     found = edit("if nobody answers, get the customer", draft_of("card-check"), SHOP, judged=catalog("fraud-detection"))
 
     assert not found.complete
-    assert [one.text for one in found.questions] == [
-        "The catalog has no operation and no event for `get the customer`. Which one is meant?"
-    ]
+    (question,) = found.questions
+    assert question.text.startswith("The catalog has no operation and no event for `get the customer`.")
 
 
 @pytest.mark.parametrize(
@@ -292,3 +291,19 @@ def test_a_length_of_time_that_is_none_is_asked_about() -> None:
 
     assert question.text == "How long is `2 business days`? Say it as a length of time, such as `2 days`."
     assert question.choices == ()
+
+
+def test_of_many_events_those_are_offered_that_have_something_of_what_was_said() -> None:
+    named = ["alarm.raised", "door.opened", "engine.started", "fuse.blown", "parcel.delivered", "parcel.lost"]
+    events = "\n".join(f"  - {{name: {name}, topics: [t], schema: {{type: object}}}}" for name in named)
+    many = parse_catalog(f"events:\n{events}\noperations:\n  - {{name: mail.send, title: Send a mail}}\n")
+
+    (question,) = draft("when a parcel is stolen, send a mail", many).questions
+    assert [one.text.partition(",")[0] for one in question.choices][:2] == ["parcel.delivered", "parcel.lost"]
+    found = draft("when alarm.raised comes, wait for the stolen parcel within 1 day, send a mail", many).questions
+    assert [[one.text for one in question.choices] for question in found if question.blocks] == [
+        ["parcel.delivered", "parcel.lost"]
+    ]
+    (question,) = draft("when alarm.raised comes, wait for the weather within 1 day", many).questions
+    assert question.choices == ()
+    assert "add one to the catalog" in question.text

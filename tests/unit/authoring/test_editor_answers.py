@@ -227,3 +227,15 @@ def test_an_answer_says_what_is_undone(undo: str, text: str) -> None:
     found = next(one for one in questions(draft, CATALOG, most=9) if one.kind == "no_failure_path")
 
     assert text in [choice.text for choice in found.choices]
+
+
+def test_a_question_that_has_lost_its_answers_says_what_to_do() -> None:
+    needing = parse_catalog(
+        "operations: [{name: crm.erase, title: Erase a customer, input: "
+        "{type: object, required: [who], properties: {who: {type: integer}}}}]"
+    )
+    catalog = CATALOG.model_copy(update={"operations": [*CATALOG.operations, *needing.operations]})
+    (question,) = edit("after release, get the customer", Draft.parse(DRAFT), catalog).questions
+
+    assert question.choices == ()
+    assert question.text.endswith("Describe it by an operation or event of the catalog, or add one to the catalog.")
