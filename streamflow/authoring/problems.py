@@ -13,7 +13,7 @@ from streamflow.definition.check import check, never
 from streamflow.definition.reference_check import reference_problems
 from streamflow.errors import Problem
 
-_QUOTED = re.compile(r"(?<=`)[a-z][a-z0-9_]*(?=[`.])")
+_NAMED = re.compile(r"`([^`\n]*)`")
 TOO_LARGE = ("SF230", "SF231")
 
 
@@ -49,16 +49,16 @@ def new_problems(
     before: Draft, old: Iterable[Problem], after: Draft, new: Iterable[Problem], renamed: Iterable[tuple[str, str]] = ()
 ) -> tuple[Problem, ...]:
     """Those of the problems `new`, of `after`, that were not there in `before`. A problem is the same one if it is the
-    same mistake at the same address, whatever came before it in the text, and whatever ids were given to steps."""
+    same mistake about the same names at the same address, whatever came before it in the text, whatever ids were given
+    to steps, and whatever values it tells of."""
     ids = originals(renamed)
     known = {_identity(before, problem, {}) for problem in old}
     return tuple(problem for problem in new if _identity(after, problem, ids) not in known)
 
 
-def _identity(draft: Draft, problem: Problem, ids: dict[str, str]) -> tuple[str, str, str]:
-    address = "/".join(
-        ".".join(ids.get(word, word) for word in part.split("."))
-        for part in address_of(draft.content, problem.pointer).split("/")
-    )
-    message = _QUOTED.sub(lambda id_: ids.get(id_[0], id_[0]), problem.message)
-    return problem.code, address, message
+def _identity(draft: Draft, problem: Problem, ids: dict[str, str]) -> tuple[str, str, tuple[str, ...]]:
+    def original(name: str) -> str:
+        return ".".join(ids.get(word, word) for word in name.split("."))
+
+    address = "/".join(original(part) for part in address_of(draft.content, problem.pointer).split("/"))
+    return problem.code, address, tuple(original(name) for name in _NAMED.findall(problem.message))

@@ -149,8 +149,11 @@ def _key_fields(catalog: Catalog, event: str) -> Iterator[str]:
 
 def _failure(draft: _Draft, group: Sequence[Gap]) -> Iterator[Choice]:
     yield _choice("A person decides: the run is parked until then.")
+    undone = any(step.undo is not None for step in draft.steps.values())
     yield _choice(
-        "The run fails, and what was done is undone.",
+        "The run fails, and what was done is undone."
+        if undone
+        else "The run fails. Nothing is undone, because no step has an `undo`.",
         (_run_fails(draft, gap.step, "failure", f"errors.{gap.step}.message") for gap in group if gap.step is not None),
     )
 

@@ -33,7 +33,7 @@ from streamflow.definition.schema_types import (
     schema_fault,
     with_fields,
 )
-from streamflow.definition.scope import Scope, asked, certain_steps, mixed, read_schema, uncertain
+from streamflow.definition.scope import Scope, asked, certain_steps, mixed, only_types, read_schema, uncertain
 from streamflow.definition.steps.registry import OUTSIDE
 from streamflow.definition.syntax import nearest
 from streamflow.errors import DefinitionError, Problem
@@ -293,6 +293,11 @@ class ExpressionCheck:
             told = json_type(returned.name(), self.types) or returned.name().lower()
             problems.append(
                 Problem("SF272", "", f"expected {expected[0]} but the result is of type {told}.", expected[2])
+            )
+        elif expected is CONDITION and (types := only_types(tree.expr, scope)) and "boolean" not in types:
+            told = " or ".join(sorted(types))
+            problems.append(
+                Problem("SF272", "", f"expected {CONDITION[0]} but the result is of type {told}.", CONDITION[2])
             )
         self._add(problems, at)
         self._add(uncertain(tree, scope), at)

@@ -50,7 +50,7 @@ def syntax_problems(
     problems = [
         _function_problem(match[1], _place(line, column))
         if (match := _UNDECLARED.match(message)) and (line, column) in calls
-        else _worded(message, _place(line, column), fields)
+        else _worded(message, _place(line, column), fields, source)
         for line, column, message in places
         # the arguments of an unknown function may be names that it would bring along
         if not (_UNDECLARED.match(message) and any(_is_inside(lines, call, (line, column)) for call in calls))
@@ -83,6 +83,8 @@ def _function_problem(name: str, place: str) -> Problem:
     if name in BY_NAME:
         fix = f"Write {forms(name.rpartition('.')[2])}."
         return Problem("SF271", "", f"`{name}` is not called like that ({place}).", fix)
+    if name.lower() in ("and", "or", "not"):
+        return Problem("SF261", "", f"`{name}` is no function of expressions ({place}).", _LOGICAL)
     near = instead(name)
     fix = f"Write {near}." if near else "docs/functions.md lists all functions."
     return Problem("SF261", "", f"`{name}` is no function of expressions ({place}).", fix)
@@ -92,7 +94,7 @@ def _place(line: int, column: int) -> str:
     return f"at column {max(column, 1)}" + (f" of line {line}" if line > 1 else "")
 
 
-def _worded(message: str, place: str, fields: Callable[[str], Iterable[str]]) -> Problem:
+def _worded(message: str, place: str, fields: Callable[[str], Iterable[str]], source: str) -> Problem:
     if match := _UNDECLARED.match(message):
         fix = f"The variables are {', '.join(VARIABLES)}; a text is written in quotes."
         return Problem("SF261", "", f"`{match[1]}` is no variable of expressions ({place}).", fix)
@@ -108,10 +110,22 @@ def _worded(message: str, place: str, fields: Callable[[str], Iterable[str]]) ->
             else "Read it alone, without a field."
         )
         return Problem("SF271", "", f"{kind} has no fields ({place}).", fix)
-    return Problem("SF260", "", f"the expression cannot be read {place}: {_detail(message)}.", _remedy(message))
+    return Problem("SF260", "", f"the expression cannot be read {place}: {_detail(message)}.", _remedy(message, source))
 
 
-def _remedy(message: str) -> str:
+_LOGICAL = "Write && for and, || for or, ! for not."
+_PLAIN_TEXT = re.compile(r"[^\W\d]\w*[,:;]?(?: +[\w'-]+[,:;]?)+ *[.?!]?")
+
+
+def _remedy(message: str, source: str) -> str:
+    unexpected = re.search(r"input '(?:.* )?(\w+|>)'", message)
+    word = unexpected[1].lower() if unexpected is not None else ""
+    if word in ("and", "or", "not") or re.match(r"\s*not\b", source):
+        return _LOGICAL
+    if word == ">" and "<>" in source:
+        return "Write !=."
+    if _PLAIN_TEXT.fullmatch(source.strip()) and not source.startswith(("if ", "not ")):
+        return f"""A text needs quotes of its own within those of YAML: "'{source.strip()}'"."""
     if "reserved identifier: if" in message:
         return "Write condition ? a : b."
     if "token recognition error at: '= '" in message or "token recognition error at: '='" in message:
@@ -119,7 +133,7 @@ def _remedy(message: str) -> str:
     if "token recognition error at: '=" in message:
         return "Write the names of a loop as its first arguments, such as list.map(item, item.count)."
     if "token recognition error at: '&" in message or "token recognition error at: '|" in message:
-        return "Write && for and, || for or."
+        return _LOGICAL
     if match := re.match(r"reserved identifier: (\w+)", message):
         return f"{match[1]} cannot be the name of a variable. Choose another one."
     return "Look for a missing bracket, quote or operator there."
@@ -130,13 +144,13 @@ def _detail(message: str) -> str:
     if "input '<EOF>'" in message or "at '<EOF>'" in message:
         return "it ends too early"
     if match := re.match(r"token recognition error at: '(.*)'$", message):
-        return f"{match[1]} is no part of an expression"
+        return f"`{match[1].strip()}` is no part of an expression"
     if match := re.match(r"missing (\S+) at (\S+)", message):
         return f"{match[1]} is missing before {match[2]}"
     if match := re.match(
         r"(?:mismatched|extraneous) input '(.*?)' expecting|no viable alternative at input '(.*)'$", message
     ):
-        return f"{match[1] or match[2]} is not expected there"
+        return f"`{match[1] or match[2]}` is not expected there"
     return message
 
 

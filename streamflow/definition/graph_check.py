@@ -49,7 +49,9 @@ def graph_problems(definition: Definition, graph: Graph) -> Iterator[Problem]:
         yield Problem(
             "SF213",
             f"/steps/{index}/needs",
-            f"these steps wait for each other and can never begin: {around}.",
+            f"these steps wait for each other and can never begin: {around}."
+            if len(circle) > 1
+            else f"the step `{circle[0]}` needs itself.",
             "Take one of the needs away.",
         )
     if not graph.cycles:

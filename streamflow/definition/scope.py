@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from streamflow.definition.expression_faults import property_name
+from streamflow.definition.expression_faults import KINDS, property_name
 from streamflow.definition.expression_guards import NOTHING_ASKED, Asked
+from streamflow.definition.expression_text import sign as written_sign
 from streamflow.definition.expression_tree import Tree
 from streamflow.definition.graph import Graph, kind_of
 from streamflow.definition.plan import NO_OUTCOME
@@ -17,6 +18,8 @@ from streamflow.definition.schema_types import Kind, Schema, json_types
 from streamflow.definition.steps.registry import OUTSIDE
 from streamflow.errors import Problem
 
+_COMPARING = frozenset({"@in", "_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_"})
+_LOGICAL = frozenset({"_&&_", "_||_", "!_"})
 _ARITHMETIC = frozenset({"_+_", "_-_", "_*_", "_/_", "_%_"})
 
 
@@ -118,6 +121,14 @@ def read_schema(node: Any, scope: Scope) -> Shape | None:
     return None
 
 
+def only_types(node: Any, scope: Scope) -> frozenset[str]:
+    """The JSON types beside null that the schema of what `node` reads allows; empty if it allows any, or is not
+    known."""
+    asks = node.WhichOneof("kind") == "select_expr" and node.select_expr.test_only
+    found = read_schema(node, scope) if not asks else None
+    return (json_types(found) if found is not None else frozenset[str]()) - {"null"}
+
+
 def type_read(node: Any, scope: Scope) -> str:
     """The one JSON type that the schema of what `node` reads allows, or empty."""
     found = read_schema(node, scope)
@@ -126,15 +137,61 @@ def type_read(node: Any, scope: Scope) -> str:
 
 
 def mixed(tree: Tree, scope: Scope) -> Iterator[Problem]:
-    """Arithmetic with what may be whole or not; a text and a number, which no `+` takes."""
+    """What goes wrong with a number that may be whole or not, which has no type of its own: arithmetic, a text beside
+    it, and its use as a condition."""
     for node in tree.nodes():
-        if node.WhichOneof("kind") != "call_expr" or node.call_expr.function not in _ARITHMETIC:
+        if node.WhichOneof("kind") != "call_expr":
             continue
-        operands = node.call_expr.args
+        function, operands = node.call_expr.function, node.call_expr.args
+        if function in _COMPARING:
+            yield from _unlike(function, operands, tree, scope)
+        yield from _no_conditions(function, operands, scope)
+        if function not in _ARITHMETIC:
+            continue
         beside_text = any(tree.kind(operand) == "text" for operand in operands)
         for operand in operands:
             if type_read(operand, scope) == "number":
                 yield _number_and_text(operand) if beside_text else _number_of_either_kind(operand)
+
+
+def _unlike(function: str, operands: Any, tree: Tree, scope: Scope) -> Iterator[Problem]:
+    """A number that is compared with a text, with true or false, or with a list of texts."""
+    pairs = [(operands[0], operands[1]), (operands[1], operands[0])][: 1 if function == "@in" else 2]
+    for operand, other in pairs:
+        types = only_types(operand, scope)
+        told = _told(function, other, tree)
+        if told and types and types <= {"number", "integer"}:
+            name = _name_read(operand)
+            yield Problem(
+                "SF271",
+                "",
+                f"`{written_sign(function)}` does not take `{name}`, which is a number, and {told}.",
+                "Compare it with a number, which is written without quotes.",
+            )
+
+
+def _told(function: str, node: Any, tree: Tree) -> str:
+    """What `node` is in words, if no number is that; empty for anything else."""
+    if function == "@in":
+        texts = node.WhichOneof("kind") == "list_expr" and node.list_expr.elements
+        return "a list of texts" if texts and all(tree.kind(one) == "text" for one in texts) else ""
+    if node.WhichOneof("kind") == "const_expr" and node.const_expr.WhichOneof("kind") == "bool_value":
+        return KINDS["bool"]
+    return KINDS["string"] if tree.kind(node) == "text" else ""
+
+
+def _no_conditions(function: str, operands: Any, scope: Scope) -> Iterator[Problem]:
+    """What is no condition where one is wanted within an expression."""
+    for operand in operands if function in _LOGICAL else operands[:1] if function == "_?_:_" else ():
+        types = only_types(operand, scope)
+        if "boolean" not in types and types:
+            yield Problem(
+                "SF271",
+                "",
+                f"`{written_sign(function)}` does not take `{_name_read(operand)}`, which is of type "
+                f"{' or '.join(sorted(types))}.",
+                "Write a comparison, which is true or false.",
+            )
 
 
 def _name_read(operand: Any) -> str:

@@ -21,6 +21,7 @@ from streamflow.definition.catalog import Catalog, CatalogFile
 from streamflow.definition.json_pointer import pointer
 from streamflow.definition.literals import FIX, looks_like_expression
 from streamflow.definition.model import Definition
+from streamflow.definition.spelling import as_list, spelled
 from streamflow.definition.yaml_text import YAML, PlainConstructor
 from streamflow.errors import DefinitionError, Problem
 
@@ -277,7 +278,7 @@ def _problem(kind: type[BaseModel], fault: dict[str, Any]) -> Problem:
         return Problem("SF102", place, f"the field `{name}` is missing.", f"Add `{name}`.")
     if what == "string_pattern_mismatch":
         form = _FORMS.get(context.get("pattern", ""), f"a text like {context.get('pattern')}")
-        fix = _literal_fix(fault["input"]) or _spelled(fault["input"], str(context.get("pattern")))
+        fix = _literal_fix(fault["input"]) or spelled(fault["input"], str(context.get("pattern")))
         return Problem("SF104", place, f"expected {form} but found {_found(fault['input'])}.", fix)
     if what == "literal_error":
         allowed = str(context.get("expected", ""))
@@ -302,20 +303,11 @@ def _problem(kind: type[BaseModel], fault: dict[str, Any]) -> Problem:
     if what in _TYPES:
         quoted = what == "string_type" and isinstance(fault["input"], int | float)
         fix = "Put quotes around it." if quoted else _literal_fix(fault["input"])
+        if what == "list_type":
+            fix = as_list(name, fault["input"]) or fix
         return Problem("SF103", place, f"expected {_TYPES[what]} but found {_found(fault['input'])}.", fix)
     message = str(fault["msg"]).removeprefix("Value error, ")
     return Problem("SF109", place, f"{message[:1].lower()}{message[1:]}.")
-
-
-def _spelled(value: Any, pattern: str) -> str:
-    """A fix for an id that is only spelled wrong, such as `Wait for payment`."""
-    if not isinstance(value, str):
-        return ""
-    for joint in ("_", "-"):
-        spelled = re.sub(r"[^a-z0-9]+", joint, value.lower()).strip("_-")
-        if re.fullmatch(pattern, spelled):
-            return f"For example `{spelled}`."
-    return ""
 
 
 def _literal_fix(value: Any) -> str:

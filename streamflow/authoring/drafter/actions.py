@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from streamflow.authoring.drafter.attempts import Limits, limits_of
 from streamflow.authoring.drafter.lengths import length_at, number_at, parted_at_limit, without_limit
 from streamflow.authoring.drafter.notes import CHOICES, Notes
 from streamflow.authoring.drafter.outcomes import is_negated, parts_of
 from streamflow.authoring.drafter.process import Ask, Await, Do, Fail, Node, Pause, Say, Stop
+from streamflow.authoring.drafter.remainder import losses, remainder
 from streamflow.authoring.drafter.said_fields import divided, field_names, given, target, without_manner, without_target
 from streamflow.authoring.drafter.stems import content, stem
 from streamflow.authoring.drafter.tokens import Token, Tokens, span_of, words_at, wordset
-from streamflow.authoring.drafter.vocabulary import Entry, Vocabulary
+from streamflow.authoring.drafter.vocabulary import Entry, Match, Vocabulary
 from streamflow.authoring.question import Choice
 from streamflow.definition.syntax import nearest_names
 
@@ -31,6 +33,18 @@ ENDLESS = (
 _TIMED = wordset("within minute minutes hour hours day days week weeks second seconds")
 _GROUP = 6  # words for all who are asked
 _ARTICLES = wordset("a an the our some somebody someone from of in one any member")
+
+
+NOTHING_NEAR = "Describe it by an operation or event of the catalog, or add one to the catalog."
+
+
+@dataclass(frozen=True, slots=True)
+class _Meant:
+    """What a phrase may mean, without what is said after `by` or, with `has_target`, after `to`."""
+
+    matches: list[Match]
+    by: list[Token] = field(default_factory=list)
+    has_target: bool = False
 
 
 @dataclass(slots=True)
@@ -81,6 +95,10 @@ class Actions:
         if limit is None and rest and (length := length_at(rest, 0)) is not None:
             rest, limit = rest[length.tokens :], length.text
         wanted = [token for token in content(rest) if not token.is_in({"until"})]
+        if limit is None and rest and number_at(rest, 0) is not None and any(one.is_in(_TIMED) for one in rest):
+            text = f"How long is `{self.notes.said(rest)}`? Say it as a length of time, such as `2 days`."
+            self.notes.ask("not_understood", text, rest)
+            return None
         if is_negated(rest):
             self.notes.ask("not_understood", f"For what should it wait: `{self.notes.said(words)}`?", words)
             return None
@@ -114,12 +132,14 @@ class Actions:
     def unknown_event(self, tokens: Tokens, candidates: list[Entry]) -> None:
         """Note that `tokens` mean none, or several, of the events."""
         said = self.notes.said(tokens)
-        names = [entry.name for entry in candidates] or _near(said, [entry.name for entry in self.vocabulary.events])
+        names = [entry.name for entry in candidates or self.vocabulary.near_events(tokens)]
+        names = names or nearest_names(said.lower().replace(" ", "."), [one.name for one in self.vocabulary.events])
         choices = [self.notes.instead(tokens, name) for name in names[:CHOICES]]
         if candidates:
             self.notes.ask("ambiguous", f"Which event is meant by `{said}`?", tokens, choices)
         else:
-            self.notes.ask("unknown", f"The catalog has no event for `{said}`. Which one is meant?", tokens, choices)
+            asked = "Which one is meant?" if choices else NOTHING_NEAR
+            self.notes.ask("unknown", f"The catalog has no event for `{said}`. {asked}", tokens, choices)
 
     def _asks(self, words: list[Token]) -> bool:
         """Whether `words` are about people: `get approval from sales`, but not `get the weather`."""
@@ -164,21 +184,13 @@ class Actions:
 
     def _do(self, words: list[Token]) -> Node | None:
         plain, told = divided(words)
-        matches = self.vocabulary.acting(plain, self.trigger, self.known)
-        goal, said_by = "", ""
-        by: list[Token] = []
-        if not matches:
-            shorter, by = without_manner(plain)
-            matches = self.vocabulary.acting(shorter, self.trigger, self.known) if by else []
-            said_by = by[0].lower if matches else ""
-            by = by if matches else []
-        if not matches:
-            plain, goal = without_target(plain)
-            matches = self.vocabulary.acting(plain, self.trigger, self.known) if goal else []
-        if not matches:
+        found, limits = self._meant(plain), Limits()
+        if not found.matches and (limits := limits_of(plain)).are_some:
+            found = self._meant(limits.rest)
+        if not found.matches:
             self._unknown(words)
             return None
-        best = [match for match in matches if match.score > matches[0].score - 0.3]
+        best = [match for match in found.matches if match.score > found.matches[0].score - 0.3]
         if len(best) > 1:
             said = self.notes.said(words)
             choices = self._choices(words, [one.entry for one in best])
@@ -186,36 +198,67 @@ class Actions:
             return None
         entry = best[0].entry
         names = field_names(entry)
-        if said_by and said_by not in names:
+        to = target(words, names)
+        unsaid = (found.by and found.by[0].lower not in names) or (found.has_target and "to" not in to)
+        if unsaid or (limits.are_some and entry.kind == "event"):
             self._unknown(words)
             return None
-        fields = given([*by, *told], names)
+        fields = given([*found.by, *told], names)
         if fields is None:
             said = self.notes.said(told)
             text = f"`{said}` names no field of `{entry.name}`, which has {', '.join(names) or 'none'}. What is meant?"
             self.notes.ask("unknown", text, told)
             return None
-        to = target(words, names)
-        if goal and "to" not in to:
-            self._unknown(words)
-            return None
         constant = best[0].constant
         verb = constant[1] if constant is not None else entry.name.split(".")[-1]
-        first = words[0].lower
+        first = limits.rest[0].lower if limits.rest else words[0].lower
         name = first if stem(first) in entry.stems | entry.constants.keys() else verb
-        return Do(id=self.new_id(name), said=span_of(words), entry=entry, constant=constant, given=to | fields)
+        return Do(
+            id=self.new_id(name),
+            said=span_of(words),
+            entry=entry,
+            constant=constant,
+            given=to | fields,
+            within=limits.within,
+            attempts=limits.attempts,
+        )
+
+    def _meant(self, plain: list[Token]) -> _Meant:
+        """What `plain`, or `plain` without the manner or the receiver that it ends with, may mean."""
+        if matches := self.vocabulary.acting(plain, self.trigger, self.known):
+            return _Meant(matches)
+        shorter, by = without_manner(plain)
+        if by and (matches := self.vocabulary.acting(shorter, self.trigger, self.known)):
+            return _Meant(matches, by=by)
+        shorter, goal = without_target(plain)
+        return _Meant(self.vocabulary.acting(shorter, self.trigger, self.known) if goal else [], has_target=True)
 
     def _unknown(self, words: list[Token]) -> None:
+        entries = (*self.vocabulary.operations, *self.vocabulary.events)
+        subjects = frozenset(one for entry in entries for one in entry.subject) - self.known
+        left = remainder(words, lambda part: self.vocabulary.acting(part, self.trigger, self.known), subjects)
+        if left is not None:
+            parts = " and ".join(f"`{self.notes.said(one)}`" for one in left.left)
+            choice = self.notes.instead(words, self.notes.said(left.part), f"leave out {parts}")
+            it = "it" if len(left.left) == 1 else "them"
+            text = f"`{left.entry.name}` is understood, but not {parts}. Leave {it} out?"
+            self.notes.ask("unknown", text, words, [choice])
+            return
         said = self.notes.said(words)
-        entries = [*self.vocabulary.operations, *self.vocabulary.events]
-        wanted = {stem(token.lower) for token in content(words)}
-        near = [entry for entry in entries if entry.stems & wanted and entry.name != self.trigger]
-        choices = self._choices(words, near)
-        text = f"The catalog has no operation and no event for `{said}`. Which one is meant?"
-        self.notes.ask("unknown", text, words, choices)
+        near = self.vocabulary.near(words, self.trigger)
+        asked = "Which one is meant?" if near else NOTHING_NEAR
+        text = f"The catalog has no operation and no event for `{said}`. {asked}"
+        self.notes.ask("unknown", text, words, self._choices(words, near))
 
     def _choices(self, words: list[Token], entries: list[Entry]) -> list[Choice]:
-        return [self.notes.instead(words, _named(entry), entry.name) for entry in entries[:CHOICES]]
+        """An answer for each of the first of `entries`, with the limits of the call that were said."""
+        limits = limits_of(words)
+        if limits.are_some and all(entry.kind == "operation" for entry in entries):
+            at = words.index(limits.rest[0]) if limits.rest else 0
+            words = limits.rest if words[at : at + len(limits.rest)] == limits.rest else words
+        lost = " and ".join(f"`{self.notes.said(one)}`" for one in losses(words))
+        without = f", without {lost}" if lost else ""
+        return [self.notes.instead(words, _named(entry), f"{entry.name}{without}") for entry in entries[:CHOICES]]
 
     def _left_over(self, words: list[Token], known: set[str]) -> bool:
         """Notes words that say something else; whether there are any."""
@@ -234,10 +277,6 @@ def _is_no_group(token: Token) -> bool:
 
 def _named(entry: Entry) -> str:
     return f"publish {entry.name}" if entry.kind == "event" else f"call {entry.name}"
-
-
-def _near(said: str, names: list[str]) -> list[str]:
-    return nearest_names(said.lower().replace(" ", "."), names) or names[:4]
 
 
 def _without_courtesy(tokens: Tokens) -> list[Token]:

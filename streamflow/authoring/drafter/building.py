@@ -185,8 +185,12 @@ class Builder:
             work = {"event": node.entry.name, **({"data": filled.fields} if filled.fields else {})}
             self._step(node, entries, "emit", work, f"Publishes `{node.entry.name}`{_shown(filled.fields)}.")
             return Exits((self._exit(node, entries, node.id),))
-        work = {"operation": node.entry.name, **({"with": filled.fields} if filled.fields else {})}
-        self._step(node, entries, "call", work, f"Calls `{node.entry.name}`{_shown(filled.fields)}.")
+        call: dict[str, Any] = {"operation": node.entry.name, **({"with": filled.fields} if filled.fields else {})}
+        limits = f", at most {node.attempts} times" if node.attempts is not None else ""
+        limits += f", for at most {node.within}" if node.within is not None else ""
+        call |= {"retry": {"attempts": node.attempts}} if node.attempts is not None else {}
+        call |= {"within": node.within} if node.within is not None else {}
+        self._step(node, entries, "call", call, f"Calls `{node.entry.name}`{_shown(filled.fields)}{limits}.")
         ways = {
             "done": self._exit(node, entries, node.id),
             "failure": self._exit(node, entries, f"{node.id}.failure", done=False),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from streamflow.authoring.drafter.lengths import limit_at
+from streamflow.authoring.drafter.lengths import length_at, limit_at
 from streamflow.authoring.drafter.stems import stem
 from streamflow.authoring.drafter.tokens import Token, Tokens, words_at, wordset
 from streamflow.authoring.drafter.vocabulary import CALLING, PUBLISHING, Vocabulary
@@ -14,7 +14,8 @@ Kind = Literal["when", "if", "unless", "else", "act", "always", "end"]
 
 # Words with which something to be done begins, whatever the catalog has.
 _ACTING = wordset(
-    "wait ask let have get request require publish emit call fail stop end finish do log print notify ignore send give"
+    "wait ask let have get request require publish emit call fail stop end finish do log print notify ignore send give "
+    "try"
 )
 # Those that are never a noun or a participle after `when` or `if`.
 _PLAIN = wordset("wait ask let publish emit call fail log print notify")
@@ -27,7 +28,7 @@ _HEADS: tuple[tuple[Kind, tuple[str, ...]], ...] = (
     ("always", _ALWAYS),
     ("when", _WHEN),
     ("unless", ("unless",)),
-    ("if", ("if", "in case", "provided that", "provided")),
+    ("if", ("if", "only if", "only when", "in case", "provided that", "provided")),
 )
 _DETERMINERS = wordset("a an the it them its their this that these those him her")
 _ENDS = frozenset(".;!?")
@@ -54,6 +55,12 @@ def starts_action(token: Token, vocabulary: Vocabulary) -> bool:
     if token.lower in _ACTING | PUBLISHING | CALLING or vocabulary.named(token.lower) is not None:
         return True
     return not token.lower.endswith(("ed", "ing")) and stem(token.lower) in vocabulary.verbs
+
+
+def is_postfix(clauses: list[Clause], place: int) -> bool:
+    """Whether the condition at `place` is about the action before it."""
+    after = clauses[place + 1] if place + 1 < len(clauses) else None
+    return clauses[place].adjoining or after is None or after.kind == "end"
 
 
 class _Splitter:
@@ -160,7 +167,8 @@ class _Splitter:
         at += words_at(self.tokens, at, *_THEN) or words_at(self.tokens, at, "and", "but")
         if at >= len(self.tokens):
             return False
-        return self._head(at) is not None or starts_action(self.tokens[at], self.vocabulary)
+        delayed = self.tokens[at].is_in({"after"}) and length_at(self.tokens, at + 1) is not None
+        return delayed or self._head(at) is not None or starts_action(self.tokens[at], self.vocabulary)
 
     def _later_begin(self, at: int) -> bool:
         """Whether a clause begins after a later comma of this sentence."""

@@ -3,45 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from streamflow.authoring.drafter.comparators import AFTER, BESIDE, JOINING, NEGATIONS, SIGNS, TEXTS
+from streamflow.authoring.drafter.comparisons import Atom, Condition, Unclear, in_words, joined, negated
 from streamflow.authoring.drafter.fields import CENTS, CURRENCIES, Field, meant, quoted
 from streamflow.authoring.drafter.lengths import number_at
-from streamflow.authoring.drafter.stems import alike, content, stem, stems_in
+from streamflow.authoring.drafter.stems import alike, stem, stems_in
 from streamflow.authoring.drafter.tokens import Token, Tokens, words_at
 from streamflow.definition.validation import SchemaFault, compiled
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Atom:
-    """One comparison that a phrase holds."""
-
-    expr: str
-    start: int  # its first token in the phrase
-    end: int  # the one after its last
-    field: Field
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unclear:
-    """A part of a condition that may mean several things. `instead` are texts that would be clear in its place."""
-
-    tokens: Tokens
-    why: str
-    instead: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class Condition:
-    """What a phrase says of data."""
-
-    atoms: list[Atom] = field(default_factory=list)
-    rest: list[Token] = field(default_factory=list)  # the tokens that are no part of a comparison
-    unclear: list[Unclear] = field(default_factory=list)
-    expr: str = ""  # all atoms, joined as the phrase joins them; empty for none
 
 
 def read_condition(tokens: Tokens, fields: Sequence[Field], it: Field | None = None) -> Condition:
@@ -53,37 +24,12 @@ def read_condition(tokens: Tokens, fields: Sequence[Field], it: Field | None = N
         if all(token.is_in(JOINING | BESIDE) or reader.used[place] for place, token in _between(tokens, one, other)):
             reader.used[one.end : other.start] = [True] * (other.start - one.end)
     found.rest = [token for place, token in enumerate(tokens) if not reader.used[place]]
-    found.expr = _joined(tokens, found.atoms)
+    found.expr = joined(tokens, found.atoms)
     return found
 
 
 def _between(tokens: Tokens, one: Atom, other: Atom) -> list[tuple[int, Token]]:
     return [(place, tokens[place]) for place in range(one.end, other.start)]
-
-
-def negated(expr: str) -> str:
-    """The opposite of `expr`."""
-    return f"!({expr})"
-
-
-def _joined(tokens: Tokens, atoms: Sequence[Atom]) -> str:
-    groups: list[list[str]] = []  # of alternatives
-    single: list[bool] = []  # whether a group is about one field
-    for number, atom in enumerate(atoms):
-        before = atoms[number - 1] if number else None
-        between = tokens[before.end : atom.start] if before is not None else []
-        if before is None or not any(token.is_in({"or", "nor"}) for token in between):
-            groups.append([atom.expr])
-            single.append(True)
-        elif " != " in before.expr and " == " in atom.expr and before.field is atom.field:
-            groups.append([atom.expr.replace(" == ", " != ")])  # neither the one nor the other
-            single.append(True)
-        else:
-            groups[-1].append(atom.expr)
-            single[-1] = single[-1] and before.field is atom.field
-    if len(groups) == 1 or not all(single):
-        return " && ".join(" || ".join(group) for group in groups)
-    return " && ".join(f"({' || '.join(group)})" if len(group) > 1 else group[0] for group in groups)
 
 
 class _Reader:
@@ -180,13 +126,13 @@ class _Reader:
         whole = self.tokens[start:end]
         if len(candidates) > 1:
             self._take(start, end)
-            names = tuple(f"with {field.name} {_in_words(tests, unit)}" for field in candidates[:5])
+            names = tuple(f"with {field.name} {in_words(tests, unit)}" for field in candidates[:5])
             self.unclear.append(Unclear(tokens=whole, why="it may be about several fields", instead=names))
             return
         field = candidates[0]
         if field.in_cents and not money:
             self._take(start, end)
-            ways = tuple(f"with {field.name} {_in_words(tests, unit)}" for unit in ("euros", "cents"))
+            ways = tuple(f"with {field.name} {in_words(tests, unit)}" for unit in ("euros", "cents"))
             self.unclear.append(Unclear(tokens=whole, why=f"`{field.name}` is in cents", instead=ways))
             return
         factor = Decimal(1)
@@ -331,22 +277,3 @@ def _number(value: Decimal, field: Field) -> str:
     if value == value.to_integral_value():
         return str(int(value))
     return format(value.normalize(), "f")
-
-
-def _in_words(tests: list[tuple[str, Decimal]], unit: str) -> str:
-    words = {
-        ">": "above",
-        "<": "below",
-        ">=": "of at least",
-        "<=": "of at most",
-        "==": "of exactly",
-        "!=": "other than",
-    }
-    return " and ".join(f"{words[sign]} {value.normalize():f} {unit}".strip() for sign, value in tests)
-
-
-def unread(condition: Condition, known: frozenset[str]) -> list[Token]:
-    """The words of a condition that say something and were not understood; `known` are stems that add nothing."""
-    return [token for token in content(condition.rest) if stem(token.lower) not in known] + [
-        token for token in condition.rest if token.kind in ("number", "quoted") or token.is_in({"or", "nor"})
-    ]

@@ -15,17 +15,21 @@ from typing import Any
 from streamflow.authoring.draft import Draft
 from streamflow.authoring.drafter.building import Builder
 from streamflow.authoring.drafter.clauses import Clause, clauses_of
-from streamflow.authoring.drafter.conditions import read_condition, unread
+from streamflow.authoring.drafter.comparisons import unread
+from streamflow.authoring.drafter.conditions import read_condition
 from streamflow.authoring.drafter.drafted import Drafted
 from streamflow.authoring.drafter.fields import Field, fields_of
-from streamflow.authoring.drafter.notes import CHOICES, Notes
+from streamflow.authoring.drafter.notes import CHOICES, Notes, no_field
+from streamflow.authoring.drafter.numerals import ask_about_numbers
+from streamflow.authoring.drafter.outcomes import is_negated
 from streamflow.authoring.drafter.reading import Reader
-from streamflow.authoring.drafter.start import Parts, Start, parts_of_start, starts
+from streamflow.authoring.drafter.remainder import losses
+from streamflow.authoring.drafter.start import PEOPLE, Parts, Start, parts_of_start, starts
 from streamflow.authoring.drafter.stems import content, stem
-from streamflow.authoring.drafter.tokens import Token, Tokens, span_of, tokens_of
+from streamflow.authoring.drafter.tokens import Token, span_of, tokens_of
 from streamflow.authoring.drafter.vocabulary import Vocabulary
 from streamflow.authoring.gaps import gaps
-from streamflow.authoring.question import MOST, Choice, Question
+from streamflow.authoring.question import MOST, Question
 from streamflow.definition.catalog import Catalog, EventSpec
 from streamflow.definition.check import check
 from streamflow.definition.model import Definition
@@ -52,8 +56,11 @@ def draft(sentence: str, catalog: Catalog) -> Drafted:
     if strange is not None:
         notes.ask("not_understood", "A character here cannot be shown. What is meant?", (strange, strange + 1))
         return _without_text(sentence, notes)
+    tokens = tokens_of(sentence)
+    if ask_about_numbers(notes, tokens):
+        return _without_text(sentence, notes)
     vocabulary = Vocabulary.of(catalog)
-    clauses = clauses_of(tokens_of(sentence), vocabulary)
+    clauses = clauses_of(tokens, vocabulary)
     place = _start_of(clauses)
     if place is None:
         _ask_for_start(notes, sentence, clauses)
@@ -117,8 +124,7 @@ def _drafted(
             where.append(f"({found.expr})" if " || " in found.expr else found.expr)
             shown += [atom.field for atom in found.atoms]
         else:
-            text = f"Nothing in `{entry.name}` says whether `{notes.said(other)}`. What is it read from?"
-            notes.ask("unknown", text, other)
+            notes.ask("unknown", no_field(notes.said(other), f"`{entry.name}`"), other)
     reader = Reader(notes, vocabulary, entry, frozenset())
     if where and _decides(clauses) and parts.absence is None:
         reader.conditional([piece for piece in (parts.event, *parts.others) if read_condition(piece, fields).atoms])
@@ -204,19 +210,32 @@ def _ask_about_start(notes: Notes, parts: Parts, found: Sequence[Start], vocabul
             choices = [notes.instead(one.tokens, text) for text in one.instead]
             notes.ask("ambiguous", f"What is meant by `{said}`: {one.why}?", one.tokens, choices)
         return
+    if is_negated(tokens):
+        text = f"A process starts when something happens, and `{notes.said(tokens)}` does not. "
+        notes.ask("unknown", f"{text}Say it as `when <event> and not <event> within 1 hour, ...`.", tokens)
+        return
+    said = notes.said(tokens)
     if nearest is not None:
         left = _stretch(tokens, nearest.unread)
         text = f"`{nearest.entry.name}` may start it, but what is meant by `{notes.said(left)}`?"
-        names = dict.fromkeys(entry.name for entry in (*(one.entry for one in found), *vocabulary.events))
-        notes.ask("unknown", text, left, _names(notes, tokens, list(names)))
+        names = [one.entry.name for one in found if one.unread == nearest.unread]
+        if any(token.is_in(PEOPLE) for token in tokens):
+            # a deed, which may be any of them
+            names += [entry.name for entry in (*vocabulary.near_events(tokens), *vocabulary.events)]
+        dropped = [one for one in losses(tokens) if any(token not in left for token in one)]
+        dropped += [left] if not any(all(token in one for token in left) for one in dropped) else []
+        without = " and ".join(f"`{notes.said(one)}`" for one in dropped)
+        choices = [
+            notes.instead(tokens, f"{name} comes", f"{name}, without {without}") for name in dict.fromkeys(names)
+        ]
+        notes.ask("unknown", text, left, choices)
         return
-    said = notes.said(tokens)
-    text = f"The catalog has no event for `{said}`. Which one starts the process?"
-    notes.ask("unknown", text, tokens, _names(notes, tokens, [entry.name for entry in vocabulary.events]))
-
-
-def _names(notes: Notes, tokens: Tokens, names: list[str]) -> list[Choice]:
-    return [notes.instead(tokens, f"{name} comes", name) for name in names[:CHOICES]]
+    lost = " and ".join(f"`{notes.said(one)}`" for one in losses(tokens))
+    choices = [
+        notes.instead(tokens, f"{name} comes", f"{name}, without {lost}" if lost else name)
+        for name in dict.fromkeys(one.name for one in (*vocabulary.near_events(tokens), *vocabulary.events))
+    ]
+    notes.ask("unknown", f"The catalog has no event for `{said}`. Which one starts the process?", tokens, choices)
 
 
 def _stretch(tokens: list[Token], part: Sequence[Token]) -> list[Token]:

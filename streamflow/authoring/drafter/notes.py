@@ -97,6 +97,11 @@ class Notes:
         )
 
 
+def no_field(said: str, holder: str = "The catalog") -> str:
+    """The question about a condition that is read from no field."""
+    return f"What does `{said}` refer to? {holder} has no field for it."
+
+
 def _place(about: Tokens | Span) -> Span:
     if isinstance(about, tuple) and len(about) == 2 and isinstance(about[0], int) and isinstance(about[1], int):
         return about[0], about[1]

@@ -68,6 +68,8 @@ class Do(Node):
     entry: Entry
     constant: tuple[str, str] | None  # a field of the event, and the value that was said
     given: dict[str, list[Token]]  # what was said of fields, by their names
+    within: str | None = None  # of a call: its limit
+    attempts: int | None = None  # of a call, the first included; None: as the catalog has it
 
 
 @dataclass(slots=True, kw_only=True)

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 from streamflow.authoring.drafter.actions import ENDLESS, Actions, without_phrase
-from streamflow.authoring.drafter.clauses import Clause
-from streamflow.authoring.drafter.conditions import Condition, negated, read_condition, unread
+from streamflow.authoring.drafter.attempts import Delay, ask_when, delay_of
+from streamflow.authoring.drafter.blocks import Block, Blocks, Opened
+from streamflow.authoring.drafter.clauses import Clause, is_postfix
+from streamflow.authoring.drafter.comparisons import Condition, negated, unread
+from streamflow.authoring.drafter.conditions import read_condition
 from streamflow.authoring.drafter.fields import Field, fields_of
 from streamflow.authoring.drafter.lengths import length_at, without_limit
-from streamflow.authoring.drafter.notes import Notes
-from streamflow.authoring.drafter.outcomes import answer_of, done_of, is_negated, parts_of, waited_of
-from streamflow.authoring.drafter.outputs import fields_of_steps, outcome_of, outcomes_of, verbal
-from streamflow.authoring.drafter.process import Always, Ask, Await, Decide, Do, Handler, Node, Way
+from streamflow.authoring.drafter.named_outcomes import outcomes_named
+from streamflow.authoring.drafter.notes import Notes, no_field
+from streamflow.authoring.drafter.outcomes import is_negated, parts_of
+from streamflow.authoring.drafter.outputs import fields_of_steps, outcomes_of
+from streamflow.authoring.drafter.process import Always, Ask, Await, Decide, Do, Handler, Node, Pause, Way
 from streamflow.authoring.drafter.start import Absence, without_negation
-from streamflow.authoring.drafter.stems import alike, content, stem, stems_of
+from streamflow.authoring.drafter.stems import content
 from streamflow.authoring.drafter.tokens import Token, Tokens, span_of, words_at
 from streamflow.authoring.drafter.vocabulary import Entry, Vocabulary
 from streamflow.definition.catalog import EventSpec
-from streamflow.definition.graph_check import RESERVED
-
-Block = list[Node]
-
-
-@dataclass(slots=True)
-class _Opened:
-    """The last condition: what it decides, for `otherwise`."""
-
-    node: Node
-    outcomes: frozenset[str] = frozenset()  # of a step; none: it is a choice by data
-    fields: frozenset[str] = frozenset()  # that the condition reads
-    enclosing: Block = field(default_factory=list)
 
 
 class Reader:
@@ -42,25 +31,24 @@ class Reader:
         assert isinstance(entry.spec, EventSpec)
         self.notes, self.vocabulary = notes, vocabulary
         self.root: Block = []
-        self._ids: set[str] = {entry.name.split(".")[-1].lower(), "trigger"}
+        self._blocks = Blocks({entry.name.split(".")[-1].lower(), "trigger"})
+        self._blocks.begin(self.root, frozenset())
         self._base: Block = self.root  # where a new sentence goes on
         self._cursors: list[Block] = [self.root]  # where the next action goes
         self._nodes: list[Node] = []  # those with outcomes, in the order of the text
         self._before: list[Node] = []  # those of a draft that is edited
-        self._homes: dict[int, Block] = {}  # by id of the node: the block that it is in
-        self._known: dict[int, frozenset[str]] = {id(self.root): frozenset()}  # by block: steps done before it begins
-        self._opened: _Opened | None = None
+        self._opened: Opened | None = None
         self._it: Field | None = None
         self._trigger = fields_of("trigger", entry.spec.schema_, entry.stems)
         self.known = entry.stems | around
-        self.actions = Actions(vocabulary, notes, self._new_id, entry.name, entry.stems)
+        self.actions = Actions(vocabulary, notes, self._blocks.new_id, entry.name, entry.stems)
 
     def resume(self, nodes: Sequence[Node], done: frozenset[str], taken: Iterable[str]) -> None:
         """What is read goes on in a draft with the steps `nodes`, at a place where those in `done` are done. `taken`
         are the ids that there are."""
         self._before = list(nodes)
-        self._known[id(self.root)] = done
-        self._ids.update(taken)
+        self._blocks.begin(self.root, done)
+        self._blocks.take(taken)
 
     def absent(self, absence: Absence) -> None:
         """The process begins with a wait for what does not come; what follows is done after its limit."""
@@ -71,7 +59,7 @@ class Reader:
         self._append(node, self.root)
         self._base = self._handled(node, frozenset({"timeout"}), self.notes.said(absence.said))
         self._cursors = [self._base]
-        self._opened = _Opened(node, frozenset({"timeout"}), enclosing=self.root)
+        self._opened = Opened(node, frozenset({"timeout"}), enclosing=self.root)
 
     def conditional(self, pieces: list[list[Token]]) -> None:
         """What follows is done where the conditions of the start hold; `otherwise` says what is done elsewhere."""
@@ -79,12 +67,12 @@ class Reader:
         expr = " && ".join(f"({one.expr})" if " || " in one.expr else one.expr for one in found if one.expr)
         atoms = [atom for one in found for atom in one.atoms]
         said = " and ".join(self.notes.said(piece) for piece in pieces)
-        node = Decide(id=self._new_id(f"check_{atoms[0].field.path[-1]}"), said=(0, 0), ways=[])
+        node = Decide(id=self._blocks.new_id(f"check_{atoms[0].field.path[-1]}"), said=(0, 0), ways=[])
         self._append(node, self.root)
         way = Way(expr=expr, reason=said)
         node.ways.append(way)
-        self._known[id(way.block)] = frozenset()
-        self._opened = _Opened(node, enclosing=self.root)
+        self._blocks.begin(way.block, frozenset())
+        self._opened = Opened(node, enclosing=self.root)
         self._cursors = [way.block]
 
     def read(self, clauses: list[Clause]) -> None:
@@ -94,11 +82,7 @@ class Reader:
             clause = clauses[place]
             after = clauses[place + 1] if place + 1 < len(clauses) else None
             if clause.kind == "act":
-                if (
-                    after is not None
-                    and after.kind in ("if", "unless", "when")
-                    and self._is_postfix(clauses, place + 1)
-                ):
+                if after is not None and after.kind in ("if", "unless", "when") and is_postfix(clauses, place + 1):
                     blocks = self._open(after)
                     if blocks is not None:
                         self._act(clause.tokens, blocks)
@@ -135,6 +119,10 @@ class Reader:
         if endless and not content(timeless) and isinstance(last, Ask | Await) and last.within is None:
             last.forever = True
             return
+        if (delay := delay_of(list(tokens))) is not None:
+            if not self._delay(delay, blocks) or not content(delay.rest):
+                return
+            tokens = delay.rest
         asked = self.notes.blocking
         node = self.actions.node(tokens)
         if node is None:
@@ -147,15 +135,23 @@ class Reader:
                 assert node is not None
             self._append(node, block)
 
+    def _delay(self, delay: Delay, blocks: list[Block]) -> bool:
+        """Time passes first; not, after a question, where it may be the limit of what it follows."""
+        if any(isinstance(block[-1], Ask | Await) and block[-1].within is None for block in blocks if block):
+            ask_when(self.notes, delay)
+            return False
+        for block in blocks:
+            self._append(Pause(id=self._blocks.new_id("pause"), said=span_of(delay.said), length=delay.length), block)
+        return True
+
     def _append(self, node: Node, block: Block) -> None:
-        block.append(node)
-        self._homes[id(node)] = block
+        self._blocks.append(node, block)
         if isinstance(node, Ask | Await | Do):
             self._nodes.append(node)
 
     def _wait(self, events: list[Entry], within: str | None, said: Tokens) -> Await:
         names = "_".join(event.name.split(".")[-1] for event in events[:2])
-        return Await(id=self._new_id(f"wait_{names}"), said=span_of(said), events=events, within=within)
+        return Await(id=self._blocks.new_id(f"wait_{names}"), said=span_of(said), events=events, within=within)
 
     def _wait_again(self, tokens: Tokens) -> None:
         """Another wait for the same, after the limit of the last one."""
@@ -174,18 +170,13 @@ class Reader:
 
     # -- conditions
 
-    def _is_postfix(self, clauses: list[Clause], place: int) -> bool:
-        """Whether the condition at `place` is about the action before it."""
-        after = clauses[place + 1] if place + 1 < len(clauses) else None
-        return clauses[place].adjoining or after is None or after.kind == "end"
-
     def _open(self, clause: Clause) -> list[Block] | None:
         """The blocks of what is done under a condition; None after a question about it."""
         said = self.notes.said(clause.tokens)
         asked = self.notes.blocking
         bare, limit = without_limit(clause.tokens)
         for node in reversed(self._nodes):
-            outcomes = self.outcomes(node, bare)
+            outcomes = outcomes_named(node, bare, self.vocabulary, self.known)
             if outcomes:
                 if clause.kind == "unless":
                     outcomes = outcomes_of(node) - outcomes
@@ -200,36 +191,6 @@ class Reader:
             self._refuse(clause.tokens)
         return None
 
-    def outcomes(self, node: Node, tokens: Tokens) -> frozenset[str] | None:
-        """The outcomes of `node` that a phrase names; None if it names none."""
-        if isinstance(node, Ask):
-            who = frozenset(one for name in node.who for one in stems_of(name))
-            return answer_of(tokens, self.known | who)
-        if isinstance(node, Await):
-            events = self._awaited(node, tokens)
-            if events is not None:
-                return events
-            words = frozenset(one for event in node.events for one in (*event.stems, *verbal(event)))
-            found = waited_of(tokens, self.known | words)
-            return outcomes_of(node) - {"timeout"} if found is not None and "came" in found else found
-        if isinstance(node, Do) and node.entry.kind == "operation":
-            return done_of(tokens, self.known | node.entry.stems)
-        return None
-
-    def _awaited(self, node: Await, tokens: Tokens) -> frozenset[str] | None:
-        """The events of a wait that a phrase says have come."""
-        if is_negated(tokens):
-            return None
-        found: set[str] = set()
-        for part in parts_of(tokens):
-            matches = [match for match in self.vocabulary.coming(part) if match.entry in node.events]
-            wanted = [stem(token.lower) for token in content(part)]
-            own = [match for match in matches if set(wanted) & (match.entry.named - match.entry.subject)] or matches
-            if not own or not any(alike(one) & own[0].entry.named for one in wanted):
-                return None
-            found |= {outcome_of(match.entry) for match in own if match.score == own[0].score}
-        return frozenset(found) or None
-
     def _after(
         self, node: Node, outcomes: frozenset[str], said: str, limit: str | None, tokens: Tokens
     ) -> list[Block] | None:
@@ -242,14 +203,14 @@ class Reader:
                 self.notes.ask("ambiguous", text, tokens)
                 return None
             node.within = limit
-        self._opened = _Opened(node, outcomes, enclosing=self._homes[id(node)])
+        self._opened = Opened(node, outcomes, enclosing=self._blocks.home(node))
         return [self._handled(node, outcomes, said)]
 
     def _handled(self, node: Node, outcomes: frozenset[str], reason: str) -> Block:
         handler: Handler = node.handler(outcomes, reason)
         happy = outcomes.isdisjoint({"timeout", "failure"})
         own = frozenset({node.id}) if happy else frozenset[str]()
-        self._known.setdefault(id(handler.block), self._known_at(self._homes[id(node)], node) | own)
+        self._blocks.begin(handler.block, self._blocks.done_at(self._blocks.home(node), node) | own)
         return handler.block
 
     def _data(self, tokens: Tokens) -> Condition | None:
@@ -277,12 +238,12 @@ class Reader:
         ):
             node, block = last.node, last.enclosing
         else:
-            node = Decide(id=self._new_id(f"check_{found.atoms[0].field.path[-1]}"), said=(0, 0), ways=[])
+            node = Decide(id=self._blocks.new_id(f"check_{found.atoms[0].field.path[-1]}"), said=(0, 0), ways=[])
             self._append(node, block)
         way = Way(expr=expr, reason=said)
         node.ways.append(way)
-        self._known[id(way.block)] = self._known_at(block, node)
-        self._opened = _Opened(node, fields=fields, enclosing=block)
+        self._blocks.begin(way.block, self._blocks.done_at(block, node))
+        self._opened = Opened(node, fields=fields, enclosing=block)
         return way.block
 
     def _event(self, tokens: Tokens, limit: str | None, clause: Clause) -> list[Block] | None:
@@ -316,7 +277,7 @@ class Reader:
         if isinstance(last.node, Decide):
             way = Way(expr="")
             last.node.ways.append(way)
-            self._known[id(way.block)] = self._known_at(last.enclosing, last.node)
+            self._blocks.begin(way.block, self._blocks.done_at(last.enclosing, last.node))
             return [way.block]
         handled = frozenset[str]().union(*(handler.outcomes for handler in last.node.handlers))
         left = outcomes_of(last.node) - handled
@@ -334,43 +295,19 @@ class Reader:
         expr = negated(found.expr) if clause.kind == "unless" else found.expr
         way = Way(expr=expr, reason=self.notes.said(clause.tokens))
         last.node.ways.append(way)
-        self._known[id(way.block)] = self._known_at(last.enclosing, last.node)
+        self._blocks.begin(way.block, self._blocks.done_at(last.enclosing, last.node))
         return [way.block]
 
     def _refuse(self, tokens: Tokens) -> None:
         found = read_condition(tokens, self._fields(), self._it)
         left = unread(found, self.known) or list(tokens)
         said = self.notes.said(tokens)
-        text = f"Nothing in the catalog says whether `{said}`. What is it read from?"
-        self.notes.ask("unknown", text, left if len(left) > 1 else tokens)
+        self.notes.ask("unknown", no_field(said), left if len(left) > 1 else tokens)
 
     # -- what is known where
 
-    def _known_at(self, block: Block, before: Node | None = None) -> frozenset[str]:
-        """The steps that are done where the next action of `block` stands, or at `before`."""
-        known = set(self._known.get(id(block), frozenset()))
-        own: set[str] = set()
-        for node in block:
-            if node is before:
-                break
-            if isinstance(node, Always):
-                own.clear()
-            elif isinstance(node, Ask | Await | Do):
-                own.add(node.id)
-        return frozenset(known | own)
-
     def _fields(self) -> list[Field]:
         """The fields that may be read where the next action stands, the newest first."""
-        known = self._known_at(self._cursors[0])
+        known = self._blocks.done_at(self._cursors[0])
         nodes = [*self._before, *self._nodes]
         return [*fields_of_steps([node for node in reversed(nodes) if node.id in known]), *self._trigger]
-
-    def _new_id(self, text: str) -> str:
-        plain = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:50] or "step"
-        plain = plain if plain[0].isalpha() else f"step_{plain}"
-        plain = f"{plain}_step" if plain in RESERVED else plain
-        number, found = 2, plain
-        while found in self._ids:
-            found, number = f"{plain}_{number}", number + 1
-        self._ids.add(found)
-        return found

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from streamflow.authoring.drafter.conditions import Condition, read_condition, unread
+from streamflow.authoring.drafter.comparisons import Condition, unread
+from streamflow.authoring.drafter.conditions import read_condition
 from streamflow.authoring.drafter.fields import fields_of
 from streamflow.authoring.drafter.lengths import limit_at, without_limit
 from streamflow.authoring.drafter.outcomes import is_negated
 from streamflow.authoring.drafter.stems import ARRIVING, alike, content, stem
-from streamflow.authoring.drafter.tokens import Token, Tokens, wordset
+from streamflow.authoring.drafter.tokens import Token, Tokens, words_at, wordset
 from streamflow.authoring.drafter.vocabulary import Entry, Vocabulary
 from streamflow.definition.catalog import EventSpec
 
-_PEOPLE = wordset("somebody someone anybody anyone everybody everyone he she they we you who person people")
+PEOPLE = wordset("somebody someone anybody anyone everybody everyone he she they we you who person people")
 _AUXILIARY = wordset("has have had is are was were will would just finally already")
 _SUBJECTS = wordset("it its no nobody none the neither they nothing there")
 
@@ -113,7 +114,7 @@ def _deeds(tokens: Tokens, entry: Entry) -> list[Token]:
     return [
         verb
         for who, verb in pairwise(token for token in tokens if not token.is_in(_AUXILIARY))
-        if who.is_in(_PEOPLE) and verb.kind == "word" and alike(stem(verb.lower)) & entry.subject
+        if who.is_in(PEOPLE) and verb.kind == "word" and alike(stem(verb.lower)) & entry.subject
     ]
 
 
@@ -122,6 +123,9 @@ def _pieces(tokens: Tokens) -> list[list[Token]]:
     pieces: list[list[Token]] = [[]]
     for at, token in enumerate(tokens):
         divides = token.is_in({"and", "but"}) and at + 1 < len(tokens) and tokens[at + 1].is_in(_SUBJECTS)
+        divides = divides or (
+            words_at(tokens, at, "and not", "but not") > 0 and without_limit(tokens[at:])[1] is not None
+        )
         if divides and pieces[-1]:
             pieces.append([])
         else:

@@ -11,12 +11,13 @@ Kind = Literal["word", "number", "quoted", "mark"]
 
 _TOKEN = re.compile(
     r"""(?P<quoted>'(?:[^'\n]*)'(?![A-Za-z])|"[^"\n]*"|\u201c[^\u201d\n]*\u201d|\u2018[^\u2019\n]*\u2019|`[^`\n]*`)
-    |(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\d])|\d+(?:\.\d+)?)
+    |(?P<number>[1-9]\d{0,2}(?:\.\d{3}){2,}(?![\d.,]\d|\d)|\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\d])|\d+(?:\.\d+)?)
     |(?P<word>[^\W\d_][\w]*(?:[.'\u2019-]?[^\W_][\w]*)*)
     |(?P<mark>>=|<=|!=|==|[^\s\w])""",
     re.X,
 )
-_SHORTENED = {"can't": ("can", "not"), "won't": ("will", "not"), "cannot": ("can", "not"), "it's": ("it", "is")}
+_SHORTENED = {"dont": ("do", "not"), "doesnt": ("does", "not"), "didnt": ("did", "not"), "isnt": ("is", "not")}
+_SHORTENED |= {"can't": ("can", "not"), "won't": ("will", "not"), "cannot": ("can", "not"), "it's": ("it", "is")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ def tokens_of(text: str) -> list[Token]:
             continue
         lower = written.lower().replace("\u2019", "'")
         if kind == "number":
-            lower = lower.replace(",", "")
+            lower = lower.replace(".", "") if lower.count(".") > 1 else lower.replace(",", "")
         parts = _parts(lower) if kind == "word" else (lower,)
         found += [
             Token(text=written if len(parts) == 1 else part, lower=part, kind=kind, start=start, end=end)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from streamflow.authoring.drafter.conditions import negated, read_condition, unread
+from streamflow.authoring.drafter.comparisons import negated, unread
+from streamflow.authoring.drafter.conditions import read_condition
 from streamflow.authoring.drafter.fields import CENTS, CURRENCIES, Field, fields_of
-from streamflow.authoring.drafter.notes import CHOICES
+from streamflow.authoring.drafter.notes import CHOICES, no_field
 from streamflow.authoring.drafter.stems import alike, content, stem, stems_of
 from streamflow.authoring.drafter.tokens import Token, words_at, wordset
 from streamflow.authoring.editor.part import Changes, Part
@@ -47,6 +48,11 @@ def conditional(part: Part) -> Changes | None:
     if part.first == "only" and _is_condition(part, part.tokens[1:]):
         return _start(part, part.tokens[1:])
     return None
+
+
+def done_unless(part: Part, what: list[Token], condition: list[Token]) -> Changes | None:
+    """The operations by which a step is not done where a condition holds."""
+    return _step(part, what, condition, opposite=True)
 
 
 def _is_condition(part: Part, tokens: list[Token]) -> bool:
@@ -102,7 +108,7 @@ def _read(part: Part, tokens: list[Token], fields: Sequence[Field], known: froze
     left = unread(found, known)
     if left or not found.atoms:
         said = part.said(left or tokens)
-        part.notes.ask("unknown", f"Nothing says whether `{said}`. What is it read from?", left or tokens)
+        part.notes.ask("unknown", no_field(said), left or tokens)
         return None
     return found.expr
 

@@ -8,22 +8,28 @@ is changed. The same sentence, draft and catalog give the same operations.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from streamflow.authoring.draft import Draft
+from streamflow.authoring.drafter.actions import NOTHING_NEAR
 from streamflow.authoring.drafter.drafter import LONGEST
 from streamflow.authoring.drafter.notes import Notes
+from streamflow.authoring.drafter.numerals import ask_about_numbers
 from streamflow.authoring.drafter.tokens import Token, span_of, tokens_of, wordset
 from streamflow.authoring.editor.conditions import conditional, renumbered
+from streamflow.authoring.editor.denial import denied
 from streamflow.authoring.editor.edited import Edited
 from streamflow.authoring.editor.insertion import inserted
 from streamflow.authoring.editor.limits import limited
 from streamflow.authoring.editor.part import Changes, Part
-from streamflow.authoring.editor.plain import asked_people, attempted, moved, one_run, removed, renamed, titled
+from streamflow.authoring.editor.plain import asked_people, attempted, moved, one_run, renamed, titled
+from streamflow.authoring.editor.removal import removed
 from streamflow.authoring.editor.replacement import replaced, valued
 from streamflow.authoring.editor.scene import Scene
 from streamflow.authoring.gaps import gaps
 from streamflow.authoring.operations import Refusal, Revision, apply
+from streamflow.authoring.question import Choice, Question
 from streamflow.definition.catalog import Catalog
 
 _FORMS: tuple[Callable[[Part], Changes | None], ...] = (
@@ -38,6 +44,7 @@ _FORMS: tuple[Callable[[Part], Changes | None], ...] = (
     asked_people,
     replaced,
     removed,
+    denied,
     conditional,
     inserted,
 )
@@ -50,6 +57,29 @@ def edit(sentence: str, draft: Draft, catalog: Catalog, *, judged: Catalog | Non
     """The edit of `draft` that `sentence` says, with what was assumed and what has to be asked. Never fails. New steps
     are made of `catalog`; the draft is judged by `judged`, which may have more than that."""
     whole = catalog if judged is None else judged
+    found = _edit(sentence, draft, catalog, whole)
+    unclear = ask_about_numbers(Notes(sentence), tokens_of(sentence))
+    asked = frozenset(question.text for question in found.questions if question.blocks)
+
+    def is_useful(choice: Choice, question: Question) -> bool:
+        """Whether the choice answers the question, and asks nothing new. What a number means is asked first."""
+        if choice.sentence is None or unclear:
+            return True
+        then = _edit(choice.sentence, draft, catalog, whole)
+        return then.complete or {one.text for one in then.questions if one.blocks} < asked - {question.text}
+
+    def with_useful(one: Question) -> Question:
+        choices = tuple(choice for choice in one.choices if is_useful(choice, one))
+        if choices or not one.text.startswith("The catalog has no"):
+            return replace(one, choices=choices)
+        return replace(one, choices=(), text=one.text.replace("Which one is meant?", NOTHING_NEAR))
+
+    questions = tuple(with_useful(one) for one in found.questions)
+    return replace(found, questions=questions)
+
+
+def _edit(sentence: str, draft: Draft, catalog: Catalog, whole: Catalog) -> Edited:
+    """The same, with all choices that the forms of edits offer."""
     notes = Notes(sentence[:LONGEST])
     if len(sentence) > LONGEST:
         text = (
@@ -63,7 +93,8 @@ def edit(sentence: str, draft: Draft, catalog: Catalog, *, judged: Catalog | Non
         return _edited(sentence, draft, whole, notes, [])
     changes: Changes = []
     current = draft
-    parts = _parts(tokens_of(sentence))
+    tokens = tokens_of(sentence)
+    parts = [] if ask_about_numbers(notes, tokens) else _parts(tokens)
     for tokens in parts:
         found = _of_part(Part.of(tokens, notes, Scene(current, catalog, whole)))
         if notes.blocking:

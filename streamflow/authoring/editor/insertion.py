@@ -10,7 +10,7 @@ from streamflow.authoring.editor.part import Changes, Part
 from streamflow.authoring.editor.payload import Payload, payload
 from streamflow.authoring.editor.places import Place, is_place, place_at
 
-_WHEN = ("as soon as", "every time", "each time", "whenever", "when", "once", "if", "in case")
+WHEN = ("as soon as", "every time", "each time", "whenever", "when", "once", "if", "in case")
 _FIRST = ("at the very beginning", "at the beginning", "at the start", "at first", "before everything else", "first")
 
 _INSIDE = wordset("the a an to is are was be been has and or not")
@@ -25,7 +25,7 @@ def inserted(part: Part) -> Changes | None:
     if taken := part.begins("after"):
         place, rest = _divided(part, taken)
         return _behind(part, place, rest)
-    if taken := part.begins(*_WHEN):
+    if taken := part.begins(*WHEN):
         place, rest = _divided(part, taken)
         return _behind(part, place, rest)
     if taken := part.begins(*_FIRST):
@@ -34,7 +34,7 @@ def inserted(part: Part) -> Changes | None:
         if (found := part.find(head)) is not None and found[0] > 0:
             place = part.tokens[found[1] :]
             return put(part, place, part.tokens[: found[0]])
-    if (found := part.find(*_WHEN)) is not None and found[0] > 0:
+    if (found := part.find(*WHEN)) is not None and found[0] > 0:
         return _behind(part, part.tokens[found[1] :], part.tokens[: found[0]])
     if (found := part.find(*_FIRST)) is not None and found[0] > 0 and found[1] == len(part.tokens):
         return _at_first(part, part.tokens[: found[0]])
@@ -72,11 +72,11 @@ def _behind(part: Part, place: Sequence[Token], rest: Sequence[Token]) -> Change
     if found is None:
         return []
     following = part.scene.followers(found.needs)
-    if following and found.decided and not part.also:
-        return _instead_or_also(part, found, rest)
     new = payload(part, rest, found.needs, _done(part, found), found.reason)
     if new is None:
         return []
+    if following and found.decided and not part.also:
+        return _instead_or_also(part, found, rest)
     if not new.steps:
         return part.ask(f"Nothing is done already, or `{part.said(rest)}` is unclear. What should change?", rest)
     if not following or part.also or found.decided:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from streamflow.authoring.drafter.notes import CHOICES, Notes
 from streamflow.authoring.drafter.outputs import verbal
 from streamflow.authoring.drafter.process import Await, Do
+from streamflow.authoring.drafter.remainder import losses
 from streamflow.authoring.drafter.stems import alike, content, stem, stems_of
 from streamflow.authoring.drafter.tokens import Token, Tokens, wordset
 from streamflow.authoring.editor.scene import Scene
@@ -56,7 +57,14 @@ class Naming:
             return []
         wanted = [stem(part) for token in content(tokens) if not token.is_in(_PLAIN) for part in _words(token)]
         wanted += [stem(token.lower) for token in tokens if token.kind == "quoted"]
-        return [step for step in self.scene.steps.values() if wanted and fits(step) and self._has(step, wanted)]
+        if not wanted:
+            return []
+        known = [step for step in self.scene.steps.values() if fits(step)]
+        found = [step for step in known if self._has(step, wanted)]
+        if found:
+            return found
+        calling = [step for step in known if self._calls(step, wanted)]
+        return calling if len(calling) == 1 else []
 
     def one(self, tokens: Tokens, what: str, fits: Fits = lambda step: True) -> Step | None:
         """The one step that `tokens` mean; None after a question. `what` says in words what is done with it."""
@@ -64,13 +72,21 @@ class Naming:
         if len(found) == 1:
             return found[0]
         said = self.notes.said(tokens)
-        known = found or [step for step in self.scene.steps.values() if fits(step)]
-        choices = [self.notes.instead(tokens, step.id) for step in known[:CHOICES]] if tokens else []
+        known = found or sorted(
+            (step for step in self.scene.steps.values() if fits(step)), key=lambda step: -self._hits(step, tokens)
+        )
+        keeps = bool(tokens) and not losses(tokens)  # no answer drops a negation or a number unsaid
+        choices = [self.notes.instead(tokens, step.id) for step in known[:CHOICES]] if keeps else []
         if found:
             self.notes.ask("ambiguous", f"Several steps may be meant by `{said}`. Which one {what}?", tokens, choices)
         else:
             self.notes.ask("unknown", f"The draft has no step for `{said}`. Which one {what}?", tokens, choices)
         return None
+
+    def _hits(self, step: Step, tokens: Tokens) -> int:
+        """How many of the words are about the step."""
+        own, subject = self.words_of(step)
+        return sum(bool(alike(stem(token.lower)) & (own | subject)) for token in content(tokens))
 
     def words_of(self, step: Step) -> tuple[frozenset[str], frozenset[str]]:
         """The stems by which a step may be meant, and those that only say what the process is about."""
@@ -111,6 +127,16 @@ class Naming:
         if isinstance(self.scene.nodes.get(step.id), Await):
             telling = [one for one in hits if not alike(one) & self.scene.entry.subject]
         return bool(telling) and all(alike(one) & (own | subject) for one in wanted)
+
+    def _calls(self, step: Step, wanted: list[str]) -> bool:
+        """Whether all words are about the step, and one of them about what it calls, not only about the process."""
+        node = self.scene.nodes.get(step.id)
+        if not isinstance(node, Do):
+            return False
+        own, subject = self.words_of(step)
+        process = self.scene.entry.named | self.scene.entry.titled
+        telling = any(alike(one) & node.entry.stems and not alike(one) & process for one in wanted)
+        return telling and all(alike(one) & (own | subject) for one in wanted)
 
     def _exact(self, tokens: Tokens) -> Step | None:
         """The step whose id is written."""

@@ -10,7 +10,7 @@ from streamflow.authoring.drafter.building import Builder, Exit
 from streamflow.authoring.drafter.clauses import clauses_of
 from streamflow.authoring.drafter.process import Node, Stop
 from streamflow.authoring.drafter.reading import Reader
-from streamflow.authoring.drafter.tokens import Tokens
+from streamflow.authoring.drafter.tokens import Tokens, words_at
 from streamflow.authoring.editor.part import Part
 
 
@@ -29,6 +29,7 @@ def payload(
     """The steps that `tokens` ask for, after `needs` (none: the start of the run), where the steps in `done` are done.
     `freed` are ids that are free again. Without steps: it was said that nothing is done. None after a question."""
     scene, notes = part.scene, part.notes
+    tokens = tokens[words_at(tokens, 0, "a new step to", "a step to", "the step to") :]
     asked = notes.blocking
     nodes = [node for id_, node in scene.nodes.items() if id_ not in set(freed)]
     reader = Reader(notes, scene.vocabulary, scene.entry, frozenset())

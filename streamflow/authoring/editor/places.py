@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streamflow.authoring.drafter.notes import Notes
+from streamflow.authoring.drafter.named_outcomes import outcomes_named
 from streamflow.authoring.drafter.process import Ask
-from streamflow.authoring.drafter.reading import Reader
 from streamflow.authoring.drafter.stems import content
 from streamflow.authoring.drafter.tokens import Tokens, words_at
 from streamflow.authoring.editor.part import Part
@@ -69,12 +68,11 @@ def _named(tokens: Tokens) -> Tokens:
 
 def _by_outcome(part: Part, tokens: Tokens) -> list[Place]:
     """The outcomes of steps that `tokens` name, each step once."""
-    reader = Reader(Notes(part.notes.sentence), part.scene.vocabulary, part.scene.entry, frozenset())
     found: list[Place] = []
     if not content(tokens):
         return found
     for id_, node in part.scene.nodes.items():
-        outcomes = reader.outcomes(node, tokens)
+        outcomes = outcomes_named(node, tokens, part.scene.vocabulary, part.scene.entry.stems)
         own = part.scene.own_outcomes(id_, outcomes or ())
         if not own:
             continue
@@ -92,7 +90,7 @@ def _after(part: Part, id_: str, tokens: Tokens) -> Place | None:
     said = part.said(tokens)
     node = part.scene.nodes.get(id_)
     if isinstance(node, Ask):
-        choices = [_instead(part, way) for way in part.scene.ways(id_)]
+        choices = [_instead(part, id_, way) for way in part.scene.ways(id_)]
         text = f"`{said}` may be after any decision of `{id_}`. After which one?"
         part.notes.ask("ambiguous", text, part.tokens, [one for one in choices if one is not None])
         return None
@@ -104,11 +102,11 @@ def _after(part: Part, id_: str, tokens: Tokens) -> Place | None:
     return Place(step=id_, needs=(need,), decided=False, reason="")
 
 
-def _instead(part: Part, way: str) -> Choice | None:
-    """The same edit for one decision."""
+def _instead(part: Part, id_: str, way: str) -> Choice | None:
+    """The same edit for one decision, beside what is done after it already."""
     said = _OUTCOMES.get(way)
     mark = next((place for place, token in enumerate(part.tokens) if token.is_in({","})), None)
     if said is None or mark is None or not part.begins("after", "when", "once"):
         return None
-    start, end = part.tokens[0].start, part.tokens[mark].start
-    return part.notes.instead((start, end), said)
+    also = ", also" if part.scene.followers([f"{id_}.{way}"]) else ","
+    return part.notes.instead((part.tokens[0].start, part.tokens[mark].end), f"{said}{also}", said)

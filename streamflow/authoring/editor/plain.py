@@ -1,4 +1,4 @@
-"""Edits of one thing that is named: rename it, remove it, give it a title; attempts, runs for a key, who is asked."""
+"""Edits of one thing that is named: rename it, give it a title; attempts, runs for a key, who is asked."""
 
 from __future__ import annotations
 
@@ -12,28 +12,10 @@ from streamflow.authoring.drafter.stems import content, stem, stems_of
 from streamflow.authoring.drafter.tokens import Token, words_at, wordset
 from streamflow.authoring.editor.part import Changes, Part, bare
 from streamflow.authoring.editor.places import place_at
-from streamflow.authoring.operations import Refusal, apply
 from streamflow.definition.model import Step
 
 _NO_NAME = wordset("and or , in of for with on at by when if because everywhere instead to from")
 _WHOLE = wordset("process workflow definition draft flow")
-_REMOVING = ("remove", "delete", "drop", "get rid of", "take out", "leave out", "leave away", "skip the step")
-_NOT = ("do not", "no longer", "stop", "never")
-_ANY_MORE = ("any more", "anymore", "any longer", "at all", "again", "for now")
-_CONDITIONAL = (
-    "if",
-    "when",
-    "unless",
-    "until",
-    "before",
-    "after",
-    "but",
-    "instead",
-    "whenever",
-    "where",
-    "while",
-    "with",
-)
 _ONE_RUN = (
     re.compile(
         r"^((allow|have|keep|start) )?(only |at most |no more than )?(one|a single|1) (open |running )?"
@@ -69,83 +51,6 @@ def renamed(part: Part) -> Changes | None:
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", new):
         return part.ask(f"An id has small letters, digits and `_`, and begins with a letter. What is `{new}` called?")
     return [{"op": "rename", "what": step.id, "to": new}]
-
-
-def removed(part: Part) -> Changes | None:
-    """The operations of `remove X`, `do not X any more`; None if it is something else."""
-    tokens = _removal(part)
-    if tokens is None:
-        return None
-    if (limiting := part.find(*_CONDITIONAL)) is not None:
-        said = part.said(part.tokens[limiting[0] :])
-        return part.ask(f"A step is removed or not. What is done where `{said}` does not hold?")
-    if not tokens:
-        return part.ask("What is removed?")
-    if words_at(bare(tokens), 0, "condition") and len(bare(tokens)) == 1:
-        return _unconditional(part)
-    found = part.naming.meant(tokens)
-    joints = [at for at, token in enumerate(tokens) if token.is_in({"and", ","})]
-    groups = [tokens]
-    if len(found) != 1 and joints:
-        groups, begin = [], 0
-        for at in [*joints, len(tokens)]:
-            groups += [tokens[begin:at]] if tokens[begin:at] else []
-            begin = at + 1
-    steps = [part.naming.one(group, "is removed") for group in groups]
-    if any(step is None for step in steps):
-        return []
-    changes: Changes = [{"op": "remove_step", "step": step.id} for step in steps if step is not None]
-    return _without_orphans(part, changes)
-
-
-def _without_orphans(part: Part, changes: Changes) -> Changes:
-    """The same, or a question if steps would be left to which nothing leads."""
-    made = apply(part.scene.draft, [*changes], part.scene.whole)
-    if not isinstance(made, Refusal) or made.code != "edit_orphans":
-        return changes
-    whole = [{**one, "orphans": "remove"} for one in changes]
-    again = apply(part.scene.draft, whole, part.scene.whole)
-    if isinstance(again, Refusal):
-        return part.ask(made.message)
-    gone = [step for step in part.scene.steps if step not in {one.id for one in again.draft.definition.steps}]
-    names = " and ".join(gone)
-    choice = part.notes.instead((part.tokens[0].start, part.tokens[-1].end), f"remove {names}")
-    removed = [one["step"] for one in changes]
-    if set(gone) == set(removed):
-        return whole
-    orphans = ", ".join(f"`{one}`" for one in gone if one not in removed)
-    text = f"Nothing would lead to {orphans} any more. Is that removed too?"
-    part.notes.ask("ambiguous", text, part.tokens, [choice])
-    return []
-
-
-def _removal(part: Part) -> list[Token] | None:
-    """The words for what is removed; None if nothing is."""
-    if taken := part.begins(*_REMOVING):
-        rest = part.tokens[taken:]
-    elif part.first in {"take", "leave"} and (out := part.find("out", "away")) is not None and out[0] > 1:
-        rest = [*part.tokens[1 : out[0]], *part.tokens[out[1] :]]
-    elif (taken := part.begins(*_NOT)) and part.find(*_CONDITIONAL) is None:
-        rest = part.tokens[taken:]
-    else:
-        return None
-    for at in range(len(rest)):
-        if (taken := words_at(rest, at, *_ANY_MORE)) and at + taken == len(rest):
-            return rest[:at]
-    return rest
-
-
-def _unconditional(part: Part) -> Changes:
-    """Whatever comes starts a run, if there is no other condition that may be meant."""
-    where = [one for one in part.scene.definition.on if one.where is not None]
-    conditional = [step for step in part.scene.steps.values() if step.if_ is not None]
-    if len(where) == 1 and not conditional:
-        old = where[0].model_dump(mode="json", by_alias=True, exclude_unset=True)
-        old.pop("where")
-        return [{"op": "set_trigger", "trigger": old}]
-    if len(conditional) == 1 and not where:
-        return [{"op": "set_field", "step": conditional[0].id, "field": "if", "value": None}]
-    return part.ask("Which condition is removed?")
 
 
 def titled(part: Part) -> Changes | None:

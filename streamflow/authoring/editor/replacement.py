@@ -46,7 +46,7 @@ def replaced(part: Part) -> Changes | None:
         new = new[: found[0]]
     if old and all(token.kind in ("quoted", "number") for token in old):
         return _other_value(part, new, old)
-    step = _meant(part, place, old)
+    step = _meant(part, place, old, new)
     if step is None:
         return []
     return _other_work(part, step, place, new)
@@ -57,8 +57,11 @@ def _last(tokens: list[Token], *phrases: str) -> tuple[int, int] | None:
     return (part[-1], part[-1] + 1) if part else None
 
 
-def _meant(part: Part, place: Place | None, old: Sequence[Token]) -> Step | None:
+def _meant(part: Part, place: Place | None, old: Sequence[Token], new: Sequence[Token]) -> Step | None:
     """The step in whose place something else is done; None after a question."""
+    if place is None and not old:
+        part.ask(f"What is replaced by `{part.said(new)}`? Say `do Y instead of X`.")
+        return None
     if place is None:
         return part.naming.one(old, "is replaced")
     following = part.scene.followers(place.needs)

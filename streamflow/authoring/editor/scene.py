@@ -147,4 +147,4 @@ def _unnamed(name: str) -> Entry:
     spec = EventSpec.model_construct(name=name, title=None, topics=[], key=None, match=None, id=None, time=None)
     spec = spec.model_copy(update={"schema_": {}})
     empty = frozenset[str]()
-    return Entry(kind="event", name=name, spec=spec, named=empty, titled=empty, constants={})
+    return Entry(kind="event", name=name, spec=spec, named=empty, titled=empty, verbs=empty, constants={})

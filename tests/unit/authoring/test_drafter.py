@@ -157,7 +157,7 @@ def test_sentences_of_many_forms_are_drafted(name: str, sentence: str, expected:
     ("name", "sentence", "phrase"),
     [
         (FRAUD, "When a payment above 500 euros comes, do not block it.", "do not block it"),
-        (FRAUD, "When a payment comes, block it after 10 minutes.", "block it after 10 minutes"),
+        (FRAUD, "When a payment comes, block it after lunch.", "block it after lunch"),
         (FRAUD, "When three payments come within an hour, hold it.", "three payments come within an hour"),
         (FRAUD, "When a payment above 500 comes, block it.", "above 500"),
         (FRAUD, "When a payment comes, ask two analysts within 1 hour.", "two"),

@@ -172,6 +172,7 @@ def test_steps_come_go_and_move(name: str, sentence: str, outline: dict[str, lis
         (PARCELS, "Give the parcels 10 days.", "Give the parcels"),
         (PARCELS, "Only for parcels from customers.", "customers"),
         (PARCELS, "Change the limit to 2 weeks.", "says so already"),
+        (CARDS, "Remove the analyst.", "without that the draft has an error: there is no step `analyst`"),
         (PARCELS, "Rename lost to report_lost and send the police.", "new name"),
     ],
 )
@@ -189,7 +190,6 @@ def test_what_is_not_clear_is_asked_and_nothing_is_changed(name: str, sentence: 
     [
         (CARDS, "If they reject it, hold the payment."),
         (CARDS, "After the analyst, log 'x'."),
-        (CARDS, "Remove the analyst."),
         (CARDS, "Only when the amount is above 1000."),
         (CARDS, "Retry the scoring twice."),
         (ORDERS, "Wait 5 days for the payment."),
@@ -201,7 +201,7 @@ def test_an_answer_that_is_offered_answers_the_question(name: str, sentence: str
         assert question.choices
         for choice in question.choices:
             assert choice.sentence is not None
-            assert question.text not in [one.text for one in edited(name, choice.sentence).questions], choice
+            assert edited(name, choice.sentence).complete, choice
 
 
 PIECES = (

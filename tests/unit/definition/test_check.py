@@ -186,12 +186,12 @@ def test_expressions_are_checked_against_the_schemas(source: str, code: str) -> 
 @pytest.mark.parametrize(
     ("source", "told"),
     [
-        ("trigger.", "at column 9: . is not expected there"),
-        ("trigger.id @", "at column 12: @ is no part of an expression"),
+        ("trigger.", "at column 9: `.` is not expected there"),
+        ("trigger.id @", "at column 12: `@` is no part of an expression"),
         ("[trigger.id", "at column 12: it ends too early"),
-        ("trigger.id)", "at column 11: ) is not expected there"),
-        ("trigger.id id", "at column 12: id is not expected there"),
-        ("1 ++ 2", "at column 4: + is not expected there"),
+        ("trigger.id)", "at column 11: `)` is not expected there"),
+        ("trigger.id id", "at column 12: `id` is not expected there"),
+        ("1 ++ 2", "at column 4: `+` is not expected there"),
         ("{'a' 1}", "at column 6: ':' is missing before '1'"),
         ("trigger.id +", "at column 13: it ends too early"),
         ("foo(1)", "`foo` is no function of expressions (at column 4)"),
@@ -223,7 +223,7 @@ def test_an_expression_that_cannot_be_read_is_told_in_words_and_with_its_place(s
         ("frobnicate(x, y)", "docs/functions.md lists all functions."),
         ("if trigger.quantity > 1 then 2 else 3", "Write condition ? a : b."),
         ("trigger.quantity = 1", "Write == to compare."),
-        ("trigger.quantity > 1 & true", "Write && for and, || for or."),
+        ("trigger.quantity > 1 & true", "Write && for and, || for or, ! for not."),
         ("trigger.lines.map(l => l.count)", "such as list.map(item, item.count)."),
     ],
 )
