@@ -61,7 +61,7 @@ def require_enabled(user: User | None) -> User:
 
 def expiries(directory: Directory, now_ms: int) -> dict[str, int]:
     """When keys expire, in epoch milliseconds by id: of those that are not revoked, of users who may use them. One that
-    has expired is told for a week, so that those who miss it see why."""
+    has expired is reported for a week, so that those who miss it see why."""
     return {
         key.id: key.expires_ms
         for key in directory.api_keys()

@@ -28,7 +28,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 def name_of(value: Any) -> str | None:
-    """What tells an item of a list from the others: its `id` or its `name`, of a text the text itself."""
+    """What identifies an item of a list: its `id` or its `name`, of a text the text itself."""
     if isinstance(value, dict):
         found = value.get("id", value.get("name"))
         return found if isinstance(found, str) else None
@@ -52,7 +52,7 @@ class Rewriting:
 
     def text(self, *, whole_items: bool = False) -> str:
         """The text that holds the content. With `whole_items` an item of a list in which anything changed is written
-        again as a whole, for texts in which its parts cannot be told apart."""
+        again as a whole, for texts in which its parts cannot be distinguished."""
         self._whole_items = whole_items
         root = self._layout.root
         begin = int(root.start_mark.index)

@@ -1,5 +1,5 @@
 """The descriptors of schemas of Protobuf. A registry has a schema as a text, which Protobuf's own compiler reads in a
-process of its own, or as a FileDescriptorProto in base64, as Confluent's client for Python registers it."""
+separate process, or as a FileDescriptorProto in base64, as Confluent's client for Python registers it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sidecar as an ASGI application, and as a process of its own."""
+"""The sidecar as an ASGI application, and as a process."""
 
 from __future__ import annotations
 
@@ -271,11 +271,11 @@ async def serve(
 
 
 def _measure_rates(rates: Rates, metrics: Metrics) -> None:
-    """Tells whether all sidecars count requests together, where they should."""
+    """Exports whether all sidecars count requests together, where they should."""
     if not rates.shared:
         return
-    rates.tell = lambda shared: metrics.gauge("rates_shared", float(shared))
-    rates.tell(True)
+    rates.on_shared = lambda shared: metrics.gauge("rates_shared", float(shared))
+    rates.on_shared(True)
 
 
 def server_config(
