@@ -145,7 +145,7 @@ def end_provider_sessions(directory: Directory, now_ms: int, *, issuer: str, sub
         return Change(records={}, result=0)
     facts = {"sessions": sorted(key.removeprefix("family/") for key in ended), "reason": _BY_PROVIDER}
     return Change(
-        records=ended, action="session.ended", target=", ".join(sorted(names)), after=after, result=len(ended)
+        records=ended, action="session.ended", target=", ".join(sorted(names)), after=facts, result=len(ended)
     )
 
 

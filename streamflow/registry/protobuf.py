@@ -108,8 +108,8 @@ def protobuf_reader(messages: ProtobufSchema) -> Callable[[bytes], Any]:
     """What gives the payload of a framed value.
 
     Fields have the names of the schema. One that is not there is left out if its absence can be detected, else it has
-    its default. Whole numbers stay whole, bytes are base64, enums are names; timestamps and durations are texts. The reader
-    raises DecodeError: `schema_decode_failed`, `out_of_range`, `too_deep`."""
+    its default. Whole numbers stay whole, bytes are base64, enums are names; timestamps and durations are texts. The
+    reader raises DecodeError: `schema_decode_failed`, `out_of_range`, `too_deep`."""
     schema_id = messages.id
 
     def reader(value: bytes) -> Any:

@@ -67,7 +67,7 @@ async def show(
     log: LogOf,
     revision: Annotated[int | None, Query(ge=1, description="else the current one")] = None,
 ) -> dict[str, Any]:
-    """The scenarios that are kept, and how they play on a revision of the draft: whether as they expect, and their paths.
+    """The scenarios that are kept, and how they go on a revision of the draft: whether as they expect, and their paths.
     `trouble` says why they cannot be played on it; `text` is what is approved and published with the draft."""
     scenarios = await service.read(lambda library: library.known(conversation).scenarios)
     number, found = await performed(service, log, conversation, revision)
