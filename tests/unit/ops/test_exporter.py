@@ -10,7 +10,7 @@ import pytest
 from streamflow.errors import OperationError
 from streamflow.kafka.topics import lane_topic_name
 from streamflow.metrics.collector import ProcessMetrics
-from streamflow.metrics.registry import Process
+from streamflow.metrics.metric import Process
 from streamflow.ops import exporter
 from streamflow.ops.exporter import LagGauges
 from streamflow.ops.lag import PartitionLag
