@@ -13,7 +13,7 @@ from streamflow.access.records import ApiKey, User
 from streamflow.errors import Rejected
 
 PREFIX = "sfk_"
-_TOLD_MS = 7 * 86_400_000
+_REPORTED_MS = 7 * 86_400_000
 _TOKEN = re.compile(r"sfk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 
 
@@ -66,7 +66,7 @@ def expiries(directory: Directory, now_ms: int) -> dict[str, int]:
         key.id: key.expires_ms
         for key in directory.api_keys()
         if key.expires_ms is not None
-        and key.expires_ms > now_ms - _TOLD_MS
+        and key.expires_ms > now_ms - _REPORTED_MS
         and key.revoked_ms is None
         and (user := directory.user(key.user)) is not None
         and not user.disabled

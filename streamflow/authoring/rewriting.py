@@ -82,7 +82,7 @@ class Rewriting:
         if isinstance(node, ScalarNode):
             if isinstance(new, dict | list) or is_block_scalar(node) or (isinstance(new, str) and "\n" in new):
                 return None
-            if node.start_mark.index == node.end_mark.index:  # nothing is written there, it has no place of its own
+            if node.start_mark.index == node.end_mark.index:  # nothing is written there, it has no place itself
                 return None
             return json.dumps(new, ensure_ascii=False) if self._json else scalar(new)
         if not isinstance(new, dict if isinstance(node, MappingNode) else list) or not (new and node.value):
@@ -128,7 +128,7 @@ class Rewriting:
     ) -> str:
         column = self._layout.column(int(node.start_mark.index))
         usual = Counter(member.gap for member in members[1:]).most_common(1)
-        below = begin < node.start_mark.index  # a block below its key, with lines of its own above its first member
+        below = begin < node.start_mark.index  # a block below its key, with its own lines above its first member
         pieces: list[str] = []
         for place, (member, key, value) in enumerate(pairs):
             body = self._body(member, key, value, column)

@@ -133,7 +133,7 @@ ROUTES = tuple(
 _DESCRIPTION = (
     "Start and show runs, decide approvals, receive callbacks. Errors are problem+json (RFC 9457) with a stable `code`."
 )
-_BEARER, _BEARER_TOLD = "HTTPBearer", "the sidecar's token, an API key, or the access token of a session"
+_BEARER, _BEARER_HELP = "HTTPBearer", "the sidecar's token, an API key, or the access token of a session"
 
 
 def create_app(
@@ -201,7 +201,7 @@ class _Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
             described = super().openapi()
-            schemes = {_BEARER: {"type": "http", "scheme": "bearer", "description": _BEARER_TOLD}}
+            schemes = {_BEARER: {"type": "http", "scheme": "bearer", "description": _BEARER_HELP}}
             described["components"]["securitySchemes"] = schemes
             unguarded = _unguarded()
             for path, operations in described["paths"].items():
