@@ -45,7 +45,7 @@ from streamflow.ops.lag_rows import MeasuredLag
 from streamflow.ops.operations import described
 from streamflow.ops.produce import Outgoing
 from streamflow.ops.promotion import settings_of
-from streamflow.ops.replay import Prepared, told
+from streamflow.ops.replay import Prepared, replay_result
 from streamflow.ops.restarts import Restarted, request_of
 from streamflow.ops.shadow import Pair, recorded_of
 from streamflow.ops.shadow_range import range_of, require_few, topics_of_both
@@ -369,7 +369,7 @@ class MemoryLog:
                     Settlement(letter=letter.id, state="replayed", why=why, topic=letter.topic, partition=0, offset=0)
                 )
         self._settle(settled)
-        return told(ready, problems, settled, dry_run=dry_run) | {"error": None}
+        return replay_result(ready, problems, settled, dry_run=dry_run) | {"error": None}
 
     async def drop(self, letters: Sequence[Letter], *, why: str) -> set[str]:
         self._settle([Settlement(letter=one.id, state="dropped", why=why) for one in letters])

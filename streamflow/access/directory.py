@@ -34,7 +34,7 @@ class Directory:
     _subjects: dict[tuple[str, str], str] = field(default_factory=dict)  # user ids by issuer and subject
 
     def copy(self) -> Directory:
-        """A directory of its own."""
+        """An independent copy."""
         return Directory(dict(self.values), set(self.unreadable), dict(self._names), dict(self._subjects))
 
     def take(self, key: str, value: bytes | None) -> bool:

@@ -36,7 +36,7 @@ def add_key(
         raise Rejected("expiry_past", "The key would have expired already. Give a later time.")
     own = [key for key in directory.api_keys() if key.user == owner.id]
     ended = sorted((end, key.id) for key in own if (end := _end_ms(key)) is not None and end <= now_ms)
-    open_keys = len(own) - len(ended)  # with those that were rotated and go on for some time
+    open_keys = len(own) - len(ended)  # with those that were rotated and stay valid for some time
     if open_keys >= _MOST_KEYS:
         raise Rejected("too_many_keys", f"{owner.name} has {open_keys} keys, which is the limit. Revoke some.")
     made = ApiKey(id=id, user=owner.id, name=name[:200], digest=digest, created_ms=now_ms, expires_ms=expires_ms)

@@ -13,7 +13,7 @@ from streamflow.access.records import ApiKey, User
 from streamflow.errors import Rejected
 
 PREFIX = "sfk_"
-_TOLD_MS = 7 * 86_400_000
+_REPORTED_MS = 7 * 86_400_000
 _TOKEN = re.compile(r"sfk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 
 
@@ -61,12 +61,12 @@ def require_enabled(user: User | None) -> User:
 
 def expiries(directory: Directory, now_ms: int) -> dict[str, int]:
     """When keys expire, in epoch milliseconds by id: of those that are not revoked, of users who may use them. One that
-    has expired is told for a week, so that those who miss it see why."""
+    has expired is reported for a week, so that those who miss it see why."""
     return {
         key.id: key.expires_ms
         for key in directory.api_keys()
         if key.expires_ms is not None
-        and key.expires_ms > now_ms - _TOLD_MS
+        and key.expires_ms > now_ms - _REPORTED_MS
         and key.revoked_ms is None
         and (user := directory.user(key.user)) is not None
         and not user.disabled

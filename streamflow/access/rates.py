@@ -27,8 +27,8 @@ _OF_ADDRESS = 10  # an address may be that of a proxy, so it may fail so many ti
 
 
 class Rates:
-    """Counts in windows of a minute that slide. `shared`: whether all sidecars count together. `tell` is called with
-    `shared` when it changes, and `of` names the installation whose sidecars do: others may use the same Redis.
+    """Counts in windows of a minute that slide. `shared`: whether all sidecars count together. `on_shared` is called
+    with `shared` when it changes, and `of` names the installation whose sidecars do: others may use the same Redis.
 
     One that does not answer within `REDIS_S` is left alone for `AGAIN_S`. Then one request tries it, while others still
     count here: so a Redis that hangs does not slow down every request.
@@ -57,7 +57,7 @@ class Rates:
             self._together = SlidingWindowCounterRateLimiter(storage)
         self._again_at = 0.0
         self.shared = redis is not None
-        self.tell: Callable[[bool], None] | None = None
+        self.on_shared: Callable[[bool], None] | None = None
 
     async def request(self, who: str) -> None:
         """Counts a request. Raises Rejected (`rate_exceeded`)."""
@@ -131,8 +131,8 @@ class Rates:
             _log.info("rates_shared_again")
         else:
             _log.warning("rates_not_shared", error=error)
-        if self.tell is not None:
-            self.tell(shared)
+        if self.on_shared is not None:
+            self.on_shared(shared)
 
 
 def _key(who: str) -> str:

@@ -131,7 +131,7 @@ def encode(value: Value) -> bytes:
 
 def decode(key: str, value: bytes) -> Value:
     """What a record says. Raises what `wire.unreadable.UNREADABLE` lists, also for a number that cannot be written
-    again: it would stop whoever changes the record, or what follows from it."""
+    again: it would stop everyone who changes the record, or what follows from it."""
     found: Value = _decoders[key.partition("/")[0]].decode(value)
     own = getattr(found, "id", None)
     if own is not None and own != key.rpartition("/")[2]:

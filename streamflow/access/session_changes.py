@@ -143,8 +143,10 @@ def end_provider_sessions(directory: Directory, now_ms: int, *, issuer: str, sub
         names.add(owner.name)
     if not ended:
         return Change(records={}, result=0)
-    told = {"sessions": sorted(key.removeprefix("family/") for key in ended), "reason": _BY_PROVIDER}
-    return Change(records=ended, action="session.ended", target=", ".join(sorted(names)), after=told, result=len(ended))
+    facts = {"sessions": sorted(key.removeprefix("family/") for key in ended), "reason": _BY_PROVIDER}
+    return Change(
+        records=ended, action="session.ended", target=", ".join(sorted(names)), after=facts, result=len(ended)
+    )
 
 
 def save_view(directory: Directory, now_ms: int, *, user: str, view: View) -> Change:

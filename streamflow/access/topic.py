@@ -45,7 +45,7 @@ class _Asked:
 
 
 class AccessTopic:
-    """Follows the topic in a thread of its own. A context manager."""
+    """Follows the topic in a separate thread. A context manager."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -149,7 +149,7 @@ class AccessTopic:
         try:
             if self._reader is not None and not self._asked.empty():
                 self._write(self._next())
-        except Exception as error:  # noqa: BLE001 - the caller has been told
+        except Exception as error:  # noqa: BLE001 - the caller has the error
             _log.warning("access_not_written", error=str(error))
         self._forget_reader()
         for one in self._next():

@@ -26,7 +26,7 @@ def boundaries(definition: Definition) -> dict[str, dict[Path, list[Any]]]:
         try:
             tree = Tree(untyped().compile(source).serialize())
         except (RuntimeError, ValueError):
-            continue  # the check tells of it
+            continue  # the check reports it
         for path, values in _compared(tree):
             known = found.setdefault(place, {}).setdefault(path, [])
             known += [value for value in values if value not in known or isinstance(value, bool)]

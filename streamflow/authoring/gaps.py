@@ -52,7 +52,7 @@ class Gap:
 
     @property
     def key(self) -> str:
-        """What tells it from other gaps of the draft, also after edits elsewhere."""
+        """What identifies it among the gaps of the draft, also after edits elsewhere."""
         return f"{self.kind}:{self.address}"
 
 
@@ -134,7 +134,7 @@ def _unreachable_branch(definition: Definition, catalog: Catalog, graph: Graph) 
     for step in graph.steps.values():
         followed = any(need.partition(".")[0] == step.id for need in needed)
         if step.id in needed or (not followed and step.choose is None):
-            continue  # every good end goes on, or all of them end the run
+            continue  # every good end continues, or all of them end the run
         for outcome in outcomes_of(step):
             if outcome not in NO_OUTCOME and f"{step.id}.{outcome}" not in needed:
                 text = f"Nothing follows when `{step.id}` ends with `{outcome}`."

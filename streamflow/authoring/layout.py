@@ -55,7 +55,7 @@ def is_block(node: Any) -> bool:
 
 
 def is_block_scalar(node: Any) -> bool:
-    """Whether `node` is a text that is written in lines of its own (`|` or `>`)."""
+    """Whether `node` is a text that is written in separate lines (`|` or `>`)."""
     return isinstance(node, ScalarNode) and node.style in _BLOCK_SCALARS
 
 

@@ -50,7 +50,7 @@ def new_problems(
 ) -> tuple[Problem, ...]:
     """Those of the problems `new`, of `after`, that were not there in `before`. A problem is the same one if it is the
     same mistake about the same names at the same address, whatever came before it in the text, whatever ids were given
-    to steps, and whatever values it tells of."""
+    to steps, and whatever values it quotes."""
     ids = originals(renamed)
     known = {_identity(before, problem, {}) for problem in old}
     return tuple(problem for problem in new if _identity(after, problem, ids) not in known)

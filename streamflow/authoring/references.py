@@ -26,7 +26,7 @@ _ROOTS = ("steps", "errors")
 
 
 def with_step_renamed(source: str, old: str, new: str) -> str:
-    """`source` with the step `old` called `new`. One that cannot be read is renamed as far as its tokens tell."""
+    """`source` with the step `old` called `new`. One that cannot be read is renamed as far as its tokens show."""
     renamed = _renamed(source, old, new)
     if renamed != source and old not in steps_read(source, otherwise=frozenset({old})):
         return source  # a variable of a macro is called like what holds the steps

@@ -28,7 +28,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 def name_of(value: Any) -> str | None:
-    """What tells an item of a list from the others: its `id` or its `name`, of a text the text itself."""
+    """What identifies an item of a list: its `id` or its `name`, of a text the text itself."""
     if isinstance(value, dict):
         found = value.get("id", value.get("name"))
         return found if isinstance(found, str) else None
@@ -52,7 +52,7 @@ class Rewriting:
 
     def text(self, *, whole_items: bool = False) -> str:
         """The text that holds the content. With `whole_items` an item of a list in which anything changed is written
-        again as a whole, for texts in which its parts cannot be told apart."""
+        again as a whole, for texts in which its parts cannot be distinguished."""
         self._whole_items = whole_items
         root = self._layout.root
         begin = int(root.start_mark.index)
@@ -82,7 +82,7 @@ class Rewriting:
         if isinstance(node, ScalarNode):
             if isinstance(new, dict | list) or is_block_scalar(node) or (isinstance(new, str) and "\n" in new):
                 return None
-            if node.start_mark.index == node.end_mark.index:  # nothing is written there, it has no place of its own
+            if node.start_mark.index == node.end_mark.index:  # nothing is written there, it has no place itself
                 return None
             return json.dumps(new, ensure_ascii=False) if self._json else scalar(new)
         if not isinstance(new, dict if isinstance(node, MappingNode) else list) or not (new and node.value):
@@ -128,7 +128,7 @@ class Rewriting:
     ) -> str:
         column = self._layout.column(int(node.start_mark.index))
         usual = Counter(member.gap for member in members[1:]).most_common(1)
-        below = begin < node.start_mark.index  # a block below its key, with lines of its own above its first member
+        below = begin < node.start_mark.index  # a block below its key, with its own lines above its first member
         pieces: list[str] = []
         for place, (member, key, value) in enumerate(pairs):
             body = self._body(member, key, value, column)

@@ -61,8 +61,8 @@ def need_words(need: str) -> str:
     id_, _, outcome = need.partition(".")
     if not outcome:
         return f"`{id_}`"
-    told = _ENDS.get(outcome) or _DECISIONS.get(outcome)
-    return told.format(step=id_) if told is not None else f"`{id_}` ended with `{outcome}`"
+    template = _ENDS.get(outcome) or _DECISIONS.get(outcome)
+    return template.format(step=id_) if template is not None else f"`{id_}` ended with `{outcome}`"
 
 
 _UNITS = {"ms": "millisecond", "s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week"}

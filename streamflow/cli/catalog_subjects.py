@@ -68,7 +68,7 @@ def subjects(
     if made.events:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(made.text(), encoding="utf-8")
-        lines.append(f"{len(made.events)} events written to {out}: look at what tells each, its id and its key")
+        lines.append(f"{len(made.events)} events written to {out}: look at what identifies each, its id and its key")
     facts |= {
         "events": [event["name"] for event in made.events],
         "skipped": [asdict(one) for one in made.skipped],

@@ -18,8 +18,9 @@ from streamflow.errors import Rejected, StreamflowError
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.topics import DEAD_LETTERS
 from streamflow.kafka.unknown_names import require_definition
-from streamflow.ops.dead_letters import Letter, original_headers, read_dead_letters, record_of, unmatched
-from streamflow.ops.replay import Prepared, Replay, select, send_again, settle, told
+from streamflow.ops.dead_letters import Letter, original_headers, read_dead_letters, record_of, select, unmatched
+from streamflow.ops.replay import Prepared, Replay, replay_result, send_again
+from streamflow.ops.settlements import settle
 from streamflow.wire.dead_letter import facts_of
 from streamflow.wire.event_time import epoch_ms
 from streamflow.wire.settlement import Settlement
@@ -207,7 +208,7 @@ def _show_replay(
     *,
     dry_run: bool,
 ) -> None:
-    found = told(ready, problems, settled, dry_run=dry_run)
+    found = replay_result(ready, problems, settled, dry_run=dry_run)
     lines = []
     for one, facts in zip([*ready, *problems], found["letters"], strict=True):
         named = f"{one.letter.number:>6}  {one.letter.reason}"

@@ -11,7 +11,7 @@ import typer
 
 from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
-from streamflow.metrics.registry import Process
+from streamflow.metrics.metric import Process
 from streamflow.ops.log import configure_log
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)

@@ -26,7 +26,7 @@ from streamflow.kafka.admin import require_topics
 from streamflow.kafka.granted import require_rights
 from streamflow.kafka.greeting import require_welcome
 from streamflow.kafka.rights import Role, own_topics, rights
-from streamflow.metrics.registry import Process
+from streamflow.metrics.metric import Process
 from streamflow.ops.log import configure_log
 from streamflow.ops.run_log import RunLog
 from streamflow.settings import Settings

@@ -51,7 +51,7 @@ Spend = Callable[[Event], Awaitable[None]]
 
 class Assistant:
     """Answers messages: by a language model of the settings, or by rules. Belongs to one event loop. `metrics` counts
-    the answers that this process is given, and nothing of what `count` is told."""
+    the answers that this process is given, and none of those that are passed to `count`."""
 
     def __init__(self, settings: Settings, catalogs: CatalogSource, metrics: Metrics | None = None) -> None:
         self._settings, self._catalogs, self._metrics = settings, catalogs, metrics

@@ -1,4 +1,4 @@
-"""The scenarios that a conversation keeps for its draft: what may happen to them, and how they go on a revision."""
+"""The scenarios that a conversation keeps for its draft: what may happen to them, and how they play on a revision."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def proposed(text: str, catalog: Catalog, seed: int) -> dict[str, Any]:
 
 
 def performance(text: str, scenarios: dict[str, Any], catalog: Catalog, log: Snapshot) -> Performance | str:
-    """How `scenarios`, of which there may be none, go on the draft `text`, or why they cannot be played on it. Raises
+    """How `scenarios`, of which there may be none, play on the draft `text`, or why they cannot be played on it. Raises
     OperationError (`version_unreadable`)."""
     if not scenarios:
         return Performance([], [], [])
@@ -87,5 +87,5 @@ def outcome(state: Conversation, revision: int, found: Performance | str) -> Sce
 
 
 def different(found: Performance) -> list[dict[str, Any]]:
-    """The scenarios that did not go as they expect, each with its `name` and what is `told` of it."""
+    """The scenarios that did not go as they expect, each with its `name` and its differences as sentences (`told`)."""
     return [{"name": one.name, "told": list(one.problems[:_MOST_DIFFERENCES])} for one in found.played if not one.ok]

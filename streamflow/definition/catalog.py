@@ -1,4 +1,4 @@
-"""The catalog: what each event is called, how it is told from others, what it holds, and in which topics it is found.
+"""The catalog: what each event is called, how it is recognised, what it holds, and in which topics it is found.
 
 So plain JSON from another party's system needs no change there. Data only; matching is done by `wire.decoding`.
 
@@ -52,7 +52,7 @@ class TimeLocation(Location):
 
 
 class Match(Part):
-    """How an event is told from others in the same topic; all that is given must hold.
+    """How an event is distinguished from others in the same topic; all that is given must hold.
 
     `type` is the CloudEvents type. `header` or `path` is compared with `equals`. `expr` is CEL over `event` (the
     payload)."""

@@ -47,7 +47,7 @@ def _places(catalog: Catalog, kind: Kind) -> dict[str, tuple[int, EventSpec | Op
     entries: list[EventSpec | OperationSpec] = list(catalog.events if kind == "events" else catalog.operations)
     found: dict[str, tuple[int, EventSpec | OperationSpec]] = {}
     for place, entry in enumerate(entries):
-        found.setdefault(entry.name, (place, entry))  # a name that one catalog has twice is a fault of its own
+        found.setdefault(entry.name, (place, entry))  # a name that one catalog has twice is a separate fault
     return found
 
 

@@ -28,7 +28,7 @@ class SharedSchemas:
         draft = schema.get("$schema")
         keyword = "definitions" if isinstance(draft, str) and any(one in draft for one in OLD_DRAFTS) else "$defs"
         own: Any = schema.get(keyword, {})
-        taken = {name: f"schemas.{name}" for name in wanted if name in own}  # by a schema of its own
+        taken = {name: f"schemas.{name}" for name in wanted if name in own}  # by a definition in the schema itself
         if taken:
             held = {taken.get(name, name): _pointed(self._schemas[name], keyword, taken) for name in wanted}
         else:

@@ -123,7 +123,7 @@ def _without_id(definition: Definition, catalog: Catalog, clauses: list[_Clause]
 
 
 def _may_have_id(spec: EventSpec) -> bool:
-    """Whether the catalog names an id, or recognises the event as a CloudEvent, which has one of its own."""
+    """Whether the catalog names an id, or recognises the event as a CloudEvent, which always has one."""
     match = spec.match
     if spec.id is not None or match is None or match.type is not None:
         return True

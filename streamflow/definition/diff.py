@@ -1,4 +1,4 @@
-"""What changed between two definitions: typed changes, and an English sentence for each. Ids tell what is the same;
+"""What changed between two definitions: typed changes, and an English sentence for each. Ids identify what is the same;
 renames are not guessed."""
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _NOUNS = {
     "data": "field",
 }
 _NOUNS |= {"with": "value", "codes": "error code", "who": "person", "search": "search attribute"}
-_SCHEMAS = frozenset({"input", "form"})  # their parts are told as they are, whatever they are called
+_SCHEMAS = frozenset({"input", "form"})  # their parts are described as they are, whatever they are called
 _IN_TURN = frozenset({"on", "events", "choose"})
 
 

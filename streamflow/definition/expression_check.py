@@ -290,14 +290,14 @@ class ExpressionCheck:
                 )
             )
         elif expected[1] and returned.name().partition("<")[0] not in expected[1]:
-            told = json_type(returned.name(), self.types) or returned.name().lower()
+            name = json_type(returned.name(), self.types) or returned.name().lower()
             problems.append(
-                Problem("SF272", "", f"expected {expected[0]} but the result is of type {told}.", expected[2])
+                Problem("SF272", "", f"expected {expected[0]} but the result is of type {name}.", expected[2])
             )
         elif expected is CONDITION and (types := only_types(tree.expr, scope)) and "boolean" not in types:
-            told = " or ".join(sorted(types))
+            names = " or ".join(sorted(types))
             problems.append(
-                Problem("SF272", "", f"expected {CONDITION[0]} but the result is of type {told}.", CONDITION[2])
+                Problem("SF272", "", f"expected {CONDITION[0]} but the result is of type {names}.", CONDITION[2])
             )
         self._add(problems, at)
         self._add(uncertain(tree, scope), at)
@@ -343,5 +343,5 @@ def _raw(source: str) -> Tree:
 
 
 def _valid(schema: Schema) -> Schema:
-    """What `schema` tells; anything where it is no JSON Schema, which is reported elsewhere."""
+    """What `schema` says; anything where it is no JSON Schema, which is reported elsewhere."""
     return shape_of(schema) if schema_fault(schema) is None else ANYTHING

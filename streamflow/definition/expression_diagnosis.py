@@ -180,22 +180,24 @@ class _Search:
         if value.__class__ is OptionalValue:
             value = value.value
         field = f"no field `{name[:_PART_CHARS]}`"
-        return f"{_quoted(start)} has {field}" if value.__class__ is dict else f"{self._told(start, scope)} has {field}"
+        return (
+            f"{_quoted(start)} has {field}" if value.__class__ is dict else f"{self._typed(start, scope)} has {field}"
+        )
 
     def _call_fault(self, call: Any, scope: Scope) -> str:
         operands = ([call.target] if call.HasField("target") else []) + list(call.args)
         if call.function == "_[_]" and self._code == "missing_field":
             what = "item" if self._value(operands[0], scope).__class__ is list else "field"
-            return f"{self._told(operands[0], scope)} has no {what} {self._told(operands[1], scope)}"
+            return f"{self._typed(operands[0], scope)} has no {what} {self._typed(operands[1], scope)}"
         if call.function == "value" and self._code == "missing_field":
             return f"{_quoted(operands[0])} is absent"
-        told = [self._told(operand, scope) for operand in operands[:_MOST_OPERANDS]]
+        shown = [self._typed(operand, scope) for operand in operands[:_MOST_OPERANDS]]
         if len(operands) > _MOST_OPERANDS:
-            told.append("...")
-        given = " and ".join(filter(None, [", ".join(told[:-1]), *told[-1:]]))
+            shown.append("...")
+        given = " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
         return f"`{function_name(call.function)}` was given {given}"
 
-    def _told(self, node: Any, scope: Scope) -> str:
+    def _typed(self, node: Any, scope: Scope) -> str:
         """`node` and the kind of what it gives."""
         if node_kind(node) == "const_expr":
             return _quoted(node)

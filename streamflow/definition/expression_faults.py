@@ -173,7 +173,7 @@ def property_name(field: str) -> str:
 def _no_overload(function: str, types: str, place: str) -> Problem:
     sign = written_sign(function)
     kinds = [_kind(part) for part in _split(types.strip("()"))]
-    told = " and ".join(kinds)
+    operands = " and ".join(kinds)
     if set(kinds) == {"a number with a point", "a whole number"}:
         fix = "Write the whole number with a point, such as 10.0, or convert with double(...)."
     elif "a decimal" in kinds:
@@ -186,7 +186,7 @@ def _no_overload(function: str, types: str, place: str) -> Problem:
         fix = "Write a comparison, which is true or false."
     else:
         fix = "Convert one side, for example with string(...), int(...), double(...) or timestamp(...)."
-    return Problem("SF271", "", f"`{sign}` does not take {told} ({place}).", fix)
+    return Problem("SF271", "", f"`{sign}` does not take {operands} ({place}).", fix)
 
 
 def _split(types: str) -> list[str]:

@@ -120,7 +120,7 @@ class Tree:
         return frozenset(name for part in parts for name in (part.iter_var, part.iter_var2, part.accu_var) if name)
 
     def kind(self, node: Any) -> str:
-        """The static type of `node`: text, list, map, optional or another word; `dyn` when only the run can tell."""
+        """The static type of `node`: text, list, map, optional or another word; `dyn` if it is known only in a run."""
         declared: Any = self._types.get(node.id)
         which = declared.WhichOneof("kind") if declared is not None else None
         if which == "primitive" and declared.primitive == _STRING:

@@ -25,7 +25,7 @@ def may_be_null(schema: Schema) -> bool:
 
 
 def common(schemas: Sequence[Schema]) -> Shape:
-    """What can be said of a value that follows one of `schemas`: their properties, typed where all tell the same of
+    """What can be said of a value that follows one of `schemas`: their properties, typed where all say the same of
     them. Anything where one of them is no object with declared properties."""
     shapes = [shape_of(schema) for schema in schemas]
     if len(shapes) > 1 and not all(types_of(shape) == {"object"} and shape.get("properties") for shape in shapes):

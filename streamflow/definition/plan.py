@@ -81,7 +81,7 @@ class Compiled(Protocol):
         """The value as a point in time, a timestamp or RFC 3339 text, in epoch milliseconds. Raises ExpressionError."""
 
     def diagnosis(self, variables: Mapping[str, Any], error: ExpressionError) -> str:
-        """Which part of it failed with `error`, without a value of the data; empty where that cannot be told."""
+        """Which part of it failed with `error`, without a value of the data; empty where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

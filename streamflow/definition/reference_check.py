@@ -132,9 +132,9 @@ def _events(definition: Definition, catalog: Catalog, is_own: Callable[[str], bo
             )
 
 
-def _nearest(name: str, names: list[str], told: str) -> str:
+def _nearest(name: str, names: list[str], known: str) -> str:
     near = nearest(name, names)
-    return f"Did you mean `{near}`?" if near else f"{told} {', '.join(sorted(names)[:10]) or 'none yet'}."
+    return f"Did you mean `{near}`?" if near else f"{known} {', '.join(sorted(names)[:10]) or 'none yet'}."
 
 
 def _first(named: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -31,15 +31,15 @@ def schema_faults(validator: Any, value: Any) -> str:
         return ""
     found = FoundFaults(validator.table, value)
     faults = sorted(found.faults)
-    told = [(f"{place}: {words}" if place else words)[:_FAULT_CHARS] for place, words in faults[:MOST_FAULTS]]
-    more = len(faults) - len(told)
+    sentences = [(f"{place}: {words}" if place else words)[:_FAULT_CHARS] for place, words in faults[:MOST_FAULTS]]
+    more = len(faults) - len(sentences)
     if more:
-        told.append(f"and {more} more" if found.is_whole else "and many more")
-    return "; ".join(told)
+        sentences.append(f"and {more} more" if found.is_whole else "and many more")
+    return "; ".join(sentences)
 
 
 class FoundFaults:
-    """The faults of a value that does not fit: a branch of `anyOf` or `oneOf` has none of its own."""
+    """The faults of a value that does not fit: a branch of `anyOf` or `oneOf` has no faults itself."""
 
     def __init__(self, table: SchemaTable | None, value: Any) -> None:
         """`table` is None for a schema that has none: then all that is known is that the value does not fit.

@@ -1,11 +1,11 @@
-"""What a JSON Schema tells of values, without references and alternatives: the form that checks read.
+"""What a JSON Schema says of values, without references and alternatives: the form that checks read.
 
-A shape tells no more than what holds for every value that its schema allows; what it does not tell is open. It has
+A shape says no more than what holds for every value that its schema allows; what it does not say is open. It has
 some of these keys, with the meaning that they have in a schema: `type` (a sorted list), `properties`, `required`,
 `items` (of every item), `enum`, and `additionalProperties` (false, or true where it is written). Beside them
 
-- `open`: there may be properties that are not in `properties`, of which the schema knows more than is told here;
-- `loose`: what is told holds in some cases only, so that the properties are declared and nothing else is known.
+- `open`: there may be properties that are not in `properties`, of which the schema knows more than is said here;
+- `loose`: what is said holds in some cases only, so that the properties are declared and nothing else is known.
 
 A property that the schema declares anywhere is declared in its shape.
 """
@@ -54,7 +54,7 @@ def object_of(schemas: Mapping[str, Any]) -> Shape:
 
 
 def one_of(schemas: Iterable[Any]) -> Shape:
-    """The shape of values that follow one of `schemas`: all properties, typed where all tell the same of them."""
+    """The shape of values that follow one of `schemas`: all properties, typed where all say the same of them."""
     return reduce(Joining().union, map(shape_of, schemas))
 
 
@@ -105,7 +105,7 @@ class Joining:
         found = Shape(two | one)
         if "type" in one and "type" in two:
             types = _narrowed(frozenset(one["type"]), frozenset(two["type"]))
-            if types == {"null"}:  # told by the wider of the two, of which it is one value
+            if types == {"null"}:  # described by the wider of the two, of which it is one value
                 types = max((frozenset(one["type"]), frozenset(two["type"])), key=len)
             found["type"] = sorted(types)
             if not types:  # no value at all, so whatever is declared may be read
@@ -256,7 +256,7 @@ class _Reader:
         return found
 
     def _items(self, schema: Mapping[str, Any], depth: int) -> Shape | None:
-        """The shape of every item, as far as one can be told."""
+        """The shape of every item, as far as one is known."""
         prefix = _list(schema, "prefixItems") or _list(schema, "items")
         rest = schema.get("items") if not isinstance(schema.get("items"), list) else schema.get("additionalItems")
         found: Shape | None = self.of(rest, depth) if isinstance(rest, Mapping) else None
@@ -289,7 +289,7 @@ def _narrowed(one: frozenset[str], two: frozenset[str]) -> frozenset[str]:
 
 
 def _free(one: Shape, two: Shape) -> bool:
-    """Whether `one` is an object of which nothing is told, beside one of which something is."""
+    """Whether `one` is an object of which nothing is known, beside one of which something is."""
     return (
         "object" in one.get("type", ())
         and not one.get("properties")
@@ -299,7 +299,7 @@ def _free(one: Shape, two: Shape) -> bool:
 
 
 def _certain(shape: Shape) -> bool:
-    """Whether what `shape` tells holds in every case."""
+    """Whether what `shape` says holds in every case."""
     return not shape.get("loose") and bool(shape.keys() & {"type", "properties"})
 
 

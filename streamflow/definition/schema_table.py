@@ -1,9 +1,9 @@
 """A JSON Schema as a table of the schemas in it, each of which can be checked alone.
 
-Whether a value fits takes the engine no time. To tell what is wrong, it collects the errors of every branch of `oneOf`
+Whether a value fits takes the engine no time. To say what is wrong, it collects the errors of every branch of `oneOf`
 and `anyOf`, and every error of a list, each with a copy of the value that it is about: with a recursive schema that is
 exponential in the depth of a value, with names or items it is quadratic. So places are found by asking whether parts
-fit (`schema_faults`), and the engine tells only of keywords that have one error each.
+fit (`schema_faults`), and the engine reports only keywords that have one error each.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _CONTAINS = ("contains", "minContains", "maxContains")
 _UNEVALUATED = ("unevaluatedItems", "unevaluatedProperties")
 _SKIPPED = ("$defs", "definitions", "$schema", "$id", "id", "$anchor", "$dynamicAnchor", "$recursiveAnchor")
 _ANYTHING: Mapping[str, Any] = {}  # a schema of every draft, which booleans are not
-_SCHEMA_CHARS = 300  # of a schema that is told
+_SCHEMA_CHARS = 300  # of a schema that is quoted
 
 
 class Unlinked(ValueError):
@@ -95,7 +95,7 @@ class SchemaTable:
 
     def own_faults(self, number: int, value: Any, *, is_name: bool = False) -> Iterator[tuple[str, str]]:
         """What the schema `number` itself says of `value`, by keywords with one error each: the place in the value, and
-        the words. The name of a field (`is_name`) is told, also if values are masked."""
+        the words. The name of a field (`is_name`) is given, also if values are masked."""
         linked = self._linked[number]
         own = self._own(number, "own", lambda: _own_keywords(linked), is_name)
         for error in own.iter_errors(value) if own is not None else ():
@@ -147,8 +147,8 @@ class SchemaTable:
     def _words(self, error: Any, number: int) -> str:
         words = str(error.message)
         if isinstance(error.kind, jsonschema_rs.ValidationErrorKind.Not):
-            told, original = (_text(one[number]["not"]) for one in (self._linked, self._originals))
-            return original[:_SCHEMA_CHARS] + words.removeprefix(told)
+            linked, original = (_text(one[number]["not"]) for one in (self._linked, self._originals))
+            return original[:_SCHEMA_CHARS] + words.removeprefix(linked)
         if (
             isinstance(error.kind, jsonschema_rs.ValidationErrorKind.Type)
             and self._mask

@@ -56,7 +56,7 @@ def list_of(kind: Kind) -> Kind:
 
 
 class Types:
-    """Message types made from schemas, in a descriptor pool of their own. Grows as types are added; one per check."""
+    """Message types made from schemas, in a separate descriptor pool. Grows as types are added; one per check."""
 
     def __init__(self) -> None:
         self.pool = pool()

@@ -159,18 +159,18 @@ def _unlike(function: str, operands: Any, tree: Tree, scope: Scope) -> Iterator[
     pairs = [(operands[0], operands[1]), (operands[1], operands[0])][: 1 if function == "@in" else 2]
     for operand, other in pairs:
         types = only_types(operand, scope)
-        told = _told(function, other, tree)
-        if told and types and types <= {"number", "integer"}:
+        kind = _kind_in_words(function, other, tree)
+        if kind and types and types <= {"number", "integer"}:
             name = _name_read(operand)
             yield Problem(
                 "SF271",
                 "",
-                f"`{written_sign(function)}` does not take `{name}`, which is a number, and {told}.",
+                f"`{written_sign(function)}` does not take `{name}`, which is a number, and {kind}.",
                 "Compare it with a number, which is written without quotes.",
             )
 
 
-def _told(function: str, node: Any, tree: Tree) -> str:
+def _kind_in_words(function: str, node: Any, tree: Tree) -> str:
     """What `node` is in words, if no number is that; empty for anything else."""
     if function == "@in":
         texts = node.WhichOneof("kind") == "list_expr" and node.list_expr.elements

@@ -145,7 +145,7 @@ def load_nodes(text: str) -> tuple[Any, Any]:
 
 def _as_json(text: str) -> Any:
     """The value of a text that is strict JSON, which is read a hundred times as fast as YAML; None for others, and for
-    those in which a fault has to be told."""
+    those in which a fault has to be reported."""
     if not text.lstrip().startswith("{"):
         return None
     try:

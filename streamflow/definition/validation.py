@@ -4,8 +4,8 @@ Nothing is ever fetched: a schema that refers to what is not in it cannot be use
 also in those that leave it to the reader (2019-09 and 2020-12); a format that is not known says nothing. `nullable:
 true` beside one `type` allows null, as in OpenAPI 3.0.
 
-`check` finds what types alone can tell. What it cannot know (a value of unknown type, `enum`, `minimum`, a field that
-is missing deep inside) is looked at while a run goes on, by a validator that is compiled once for each plan. The answer
+`check` finds what types alone show. What it cannot know (a value of unknown type, `enum`, `minimum`, a field that
+is missing deep inside) is checked during a run, by a validator that is compiled once for each plan. The answer
 depends on schema and value alone.
 """
 
@@ -56,7 +56,7 @@ class CompiledSchema:
 
 
 def compiled(schema: Mapping[str, Any], *, masked: bool = False) -> CompiledSchema:
-    """The validator of `schema`; if it is `masked`, what is told of its faults holds no value of the data.
+    """The validator of `schema`; if it is `masked`, the text of its faults holds no value of the data.
 
     Raises SchemaFault."""
     dialect = schema.get("$schema", "")

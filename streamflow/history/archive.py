@@ -221,8 +221,8 @@ def _read(database: Database, runs: Sequence[tuple[int, str]]) -> Iterator[tuple
         attributes.setdefault(no, {})[name] = value
     for no, run in runs:
         history = unseal(run, *sealed[run]) if run in sealed else []
-        told = [(row.seq, row.at_ms, row.kind, row.step, msgspec.Raw(row.body)) for row in history]
-        yield no, ArchivedRun(run=rows[run], attributes=attributes.get(no, {}), transitions=told)
+        transitions = [(row.seq, row.at_ms, row.kind, row.step, msgspec.Raw(row.body)) for row in history]
+        yield no, ArchivedRun(run=rows[run], attributes=attributes.get(no, {}), transitions=transitions)
 
 
 def _bring_back(database: Database, one: ArchivedRun, until_ms: int) -> bool:

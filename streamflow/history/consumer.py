@@ -7,7 +7,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 from streamflow.errors import OperationError
 from streamflow.kafka.connection import confluent_config
 from streamflow.kafka.groups import history_group
-from streamflow.kafka.members import telling
+from streamflow.kafka.members import member_role
 from streamflow.kafka.refusals import missing_right
 from streamflow.settings import Settings
 
@@ -17,7 +17,7 @@ _LONGEST_MS = 3_600_000  # between two polls: an archive of a large run may be s
 def open_consumer(settings: Settings) -> Consumer:
     """A consumer of the group `history`. Where it reads from is in the store, so it commits nothing by itself."""
     return Consumer(
-        confluent_config(settings, telling("history"))
+        confluent_config(settings, member_role("history"))
         | {
             "group.id": history_group(settings),
             "session.timeout.ms": int(settings.history.session_timeout_s * 1000),

@@ -20,7 +20,7 @@ Labels = tuple[tuple[str, str], ...]
 
 
 class OpenWork:
-    """Looked at between batches, every `every_s` seconds, and more seldom if a look takes long. `clock` tells the time
+    """Looked at between batches, every `every_s` seconds, and more seldom if a look takes long. `clock` gives the time
     in seconds."""
 
     def __init__(self, metrics: Metrics, every_s: float, clock: Callable[[], float] = time.time) -> None:
@@ -28,7 +28,7 @@ class OpenWork:
         self._every_s = every_s
         self._clock = clock
         self._next_s = 0.0
-        self._told: dict[str, set[Labels]] = {"run": set(), "step": set()}
+        self._found: dict[str, set[Labels]] = {"run": set(), "step": set()}
         self._gone: dict[str, set[Labels]] = {"run": set(), "step": set()}
 
     def step(self, database: Database) -> None:
@@ -45,16 +45,16 @@ class OpenWork:
             before, oldest = steps.get(labels, (0, int(since_ms)))
             steps[labels] = before + int(count), min(oldest, int(since_ms))
         now = self._clock()
-        self._tell_runs(runs, now)
-        self._tell_steps(steps, now)
+        self._set_runs(runs, now)
+        self._set_steps(steps, now)
         self._next_s = now + max(self._every_s, _SHARE * (now - began))
 
-    def _tell_runs(self, found: dict[Labels, tuple[int, int]], now: float) -> None:
+    def _set_runs(self, found: dict[Labels, tuple[int, int]], now: float) -> None:
         for labels, (count, since_ms) in self._with_gone("run", found):
             self._metrics.gauge("open_runs", count, **dict(labels))
             self._metrics.gauge("oldest_open_run_age_seconds", _age(count, since_ms, now), **dict(labels))
 
-    def _tell_steps(self, found: dict[Labels, tuple[int, int]], now: float) -> None:
+    def _set_steps(self, found: dict[Labels, tuple[int, int]], now: float) -> None:
         for labels, (count, since_ms) in self._with_gone("step", found):
             self._metrics.gauge("open_steps", count, **dict(labels))
             self._metrics.gauge("oldest_open_step_age_seconds", _age(count, since_ms, now), **dict(labels))
@@ -64,8 +64,8 @@ class OpenWork:
         so that it makes room."""
         for labels in self._gone[kind] - found.keys():
             self._metrics.forget(**dict(labels))
-        gone = self._gone[kind] = self._told[kind] - found.keys()
-        self._told[kind] = set(found)
+        gone = self._gone[kind] = self._found[kind] - found.keys()
+        self._found[kind] = set(found)
         return [*found.items(), *((labels, (0, 0)) for labels in sorted(gone))]
 
 

@@ -100,7 +100,7 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class RecordedTransition:
     """A transition with its record."""
 
     transition: Transition
@@ -113,12 +113,14 @@ class Told:
     """`runs/<partition>/<offset>`."""
 
 
-def project_runs(batch: Iterable[Told], folds: dict[str, RunFold], search: Search, changes: Changes) -> None:
+def project_runs(
+    batch: Iterable[RecordedTransition], folds: dict[str, RunFold], search: Search, changes: Changes
+) -> None:
     """Fold `batch` into `folds`, which have every run of it that the store knows, and note what changes. Runs that are
     new are added to `folds`."""
     pending: dict[str, list[TransitionRow]] = {}
-    for told in batch:
-        transition = told.transition
+    for recorded in batch:
+        transition = recorded.transition
         fold = folds.get(transition.run)
         if fold is None:
             fold = folds[transition.run] = RunFold(
@@ -137,16 +139,16 @@ def project_runs(batch: Iterable[Told], folds: dict[str, RunFold], search: Searc
                 at_ms=transition.at_ms,
                 kind=type(data).__name__,
                 step=transition.address,
-                body=told.value,
+                body=recorded.value,
             )
         )
         if isinstance(data, t.RunStarted):
             changes.attributes += attributes_of(transition.run, transition.at_ms, data, search(data.sha))
         elif isinstance(data, t.StepParked):
-            changes.note_trouble(_parked(told, fold))
+            changes.note_trouble(_parked(recorded, fold))
         if (notice := notice_of_transition(transition)) is not None:
             changes.notices.append(notice)
-        fate = _fate(told)
+        fate = _fate(recorded)
         if fate is not None:
             changes.fates.append(fate)
         if fold.unparked:
@@ -211,8 +213,8 @@ def parked_id(run: str, step: str) -> str:
     return f"parked/{run}/{step}"
 
 
-def _parked(told: Told, fold: RunFold) -> TroubleRow:
-    transition = told.transition
+def _parked(recorded: RecordedTransition, fold: RunFold) -> TroubleRow:
+    transition = recorded.transition
     return TroubleRow(
         id=parked_id(transition.run, transition.address),
         kind="parked",
@@ -223,12 +225,12 @@ def _parked(told: Told, fold: RunFold) -> TroubleRow:
         code=transition.data.code,
         message=fold.error_message or "",
         at_ms=transition.at_ms,
-        place=told.place,
+        place=recorded.place,
     )
 
 
-def _fate(told: Told) -> EventFate | None:
-    transition = told.transition
+def _fate(recorded: RecordedTransition) -> EventFate | None:
+    transition = recorded.transition
     data = transition.data
     if isinstance(data, t.RunStarted):
         event, outcome = data.event, "started"
@@ -245,7 +247,7 @@ def _fate(told: Told) -> EventFate | None:
             run=transition.run,
             step=transition.address,
             at_ms=transition.at_ms,
-            place=told.place,
+            place=recorded.place,
         )
     else:
         return None
@@ -261,5 +263,5 @@ def _fate(told: Told) -> EventFate | None:
         run=transition.run,
         step=transition.address,
         at_ms=transition.at_ms,
-        place=told.place,
+        place=recorded.place,
     )

@@ -2,7 +2,7 @@
 
 A list is one walk down an index in the order that was asked for. Of all conditions that have an index the one that is
 rarest lately leads; the others are checked row by row, at most SCANNED of them for a page. So no list takes long,
-whatever it asks for: a page that came to that limit has fewer rows and a cursor that goes on where it stopped.
+whatever it asks for: a page that came to that limit has fewer rows and a cursor that continues where it stopped.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Page(Struct, frozen=True, kw_only=True):
     """The cursor of the next page; None: there is none."""
 
     partial: bool = False
-    """Whether the page stopped at the limit of what is looked at; the next one goes on there."""
+    """Whether the page stopped at the limit of what is looked at; the next one continues there."""
 
 
 class Count(Struct, frozen=True):

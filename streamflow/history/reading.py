@@ -1,4 +1,4 @@
-"""What the store tells, one question a function: a run, its transitions, the fate of an event, trouble, how far
+"""Queries of the store, one function each: a run, its transitions, the fate of an event, trouble, how far
 behind it is. Lists of runs are in `queries`, counters in `statistics`. Each raises OperationError
 (`history_unavailable`)."""
 

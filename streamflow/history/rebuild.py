@@ -1,4 +1,4 @@
-"""The store made again from the topics: emptied in one transaction, positions included, so that the worker begins at
+"""The store recreated from the topics: emptied in one transaction, positions included, so that the worker begins at
 the beginning of what the topics have. A worker that runs notices at its next batch."""
 
 from __future__ import annotations

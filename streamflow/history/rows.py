@@ -110,7 +110,7 @@ class StepRow(Struct, frozen=True, kw_only=True):
     """The code of its latest failed attempt, or of what it is parked for."""
 
     body: bytes = b""
-    """The engine's state of the step, from which the projection goes on."""
+    """The engine's state of the step, from which the projection continues."""
 
 
 class TransitionRow(Struct, frozen=True, kw_only=True):

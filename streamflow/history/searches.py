@@ -8,7 +8,7 @@ import msgspec
 import structlog
 
 from streamflow.engine.transitions import RunStarted
-from streamflow.history.projection import Told
+from streamflow.history.projection import RecordedTransition
 from streamflow.kafka.publication import read_log
 from streamflow.settings import Settings
 from streamflow.wire.unreadable import UNREADABLE
@@ -37,7 +37,7 @@ class Searches:
         self._settings = settings
         self._known: dict[str, Mapping[str, str]] = {}
 
-    def learn(self, batch: Iterable[Told]) -> None:
+    def learn(self, batch: Iterable[RecordedTransition]) -> None:
         """Have what the runs need that begin in `batch`. Raises OperationError if the log cannot be read."""
         needed = {each.transition.data.sha for each in batch if isinstance(each.transition.data, RunStarted)}
         missing = needed - self._known.keys()

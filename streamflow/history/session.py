@@ -20,7 +20,7 @@ from streamflow.history.database import Database
 from streamflow.history.log_lines import project_log
 from streamflow.history.notices import Noting
 from streamflow.history.open_work import OpenWork
-from streamflow.history.projection import Changes, Told, project_runs
+from streamflow.history.projection import Changes, RecordedTransition, project_runs
 from streamflow.history.rows import Progress
 from streamflow.history.runs import RunFold
 from streamflow.history.searches import Searches
@@ -110,7 +110,7 @@ class Session:
     # -- partitions
 
     def _adopt(self) -> None:
-        """Go on with a topic that was deleted and made again, from its beginning. If that is so of all of them, the
+        """Continue with a topic that was deleted and recreated, from its beginning. If that is so of all of them, the
         store belongs to another installation."""
         known = {role: topic_id for (role, _), (topic_id, _) in positions(self._database).items()}
         ids = {role: self._topic_ids[name] for name, role in self._roles.items()}
@@ -262,13 +262,15 @@ class Session:
 
     def _project(self, records: list[tuple[str, Record]]) -> Changes:
         changes = Changes()
-        told: list[Told] = []
+        transitions: list[RecordedTransition] = []
         for role, record in records:
             try:
                 if role == RUNS:
                     transition = decode_transition(record.value or b"", record.headers)
                     place = f"{RUNS}/{record.partition}/{record.offset}"
-                    told.append(Told(transition=transition, value=record.value or b"", place=place))
+                    transitions.append(
+                        RecordedTransition(transition=transition, value=record.value or b"", place=place)
+                    )
                 elif role == LOGS:
                     project_log(record, changes)
                 elif role == UNCLAIMED:
@@ -277,11 +279,11 @@ class Session:
                     project_letter(record, changes)
             except UNREADABLE as error:
                 self._unreadable[role].skip(record.partition, record.offset, error)
-        missing = {each.transition.run for each in told} - self._folds.keys()
+        missing = {each.transition.run for each in transitions} - self._folds.keys()
         if missing:
             self._folds.update(load(self._database, missing))
-        self._searches.learn(told)
-        project_runs(told, self._folds, self._searches.of, changes)
+        self._searches.learn(transitions)
+        project_runs(transitions, self._folds, self._searches.of, changes)
         changes.notices = self._noting.recent(changes.notices)
         return changes
 

@@ -116,7 +116,7 @@ def project_letter(record: Record, changes: Changes) -> None:
 
 def _named(letter: Record, facts: dict[str, str]) -> EventFate:
     """What the original of a letter says of its event: the command that the engine refused, or the headers of a source
-    record. An event without an id of its own is known by the place of its record."""
+    record. An event without an id is known by the place of its record."""
     original = original_of(letter)
     if facts.get("stage") == ENGINE:
         try:

@@ -26,8 +26,8 @@ def waits_after(before: tuple[str, ...], data: Any, status: Status) -> tuple[str
     """What a step waits for after the fact `data`, which made its status `status`, from what it waited for before."""
     if status not in _WAITING:
         return ()
-    told = _FACTS.get(type(data))
-    return told(before, data) if told is not None else before
+    update = _FACTS.get(type(data))
+    return update(before, data) if update is not None else before
 
 
 def found_by(waits: Iterable[str]) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""What the store has of whole runs, for whoever completes it with the end of the topic."""
+"""What the store has of whole runs, for callers that complete it with the end of the topic."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _BACKOFF_S = (0.5, 10.0)
 
 
 async def serve_history(settings: Settings, stop: asyncio.Event, metrics: Metrics | None = None) -> None:
-    """One history worker, until `stop` is set. It reads and writes in a thread of its own.
+    """One history worker, until `stop` is set. It reads and writes in a separate thread.
 
     Raises OperationError for what does not pass by itself (`history_in_use`, `history_newer`,
     `history_other_topics`)."""

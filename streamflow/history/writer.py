@@ -211,7 +211,7 @@ def _add(
 
 
 def load(database: Database, runs: Iterable[str]) -> dict[str, RunFold]:
-    """Those of `runs` that the store has, as folds that go on."""
+    """Those of `runs` that the store has, as folds that can be continued."""
     found: dict[str, RunRow] = {}
     steps: dict[str, list[StepRow]] = {}
     for some in chunks(sorted(runs)):
@@ -267,7 +267,7 @@ def begin(database: Database, topic: str, topic_id: str, partition: int, offset:
 
 
 def adopt(database: Database, topic: str, topic_id: str) -> None:
-    """Note that a topic was made again: it is projected from its beginning."""
+    """Note that a topic was recreated: it is projected from its beginning."""
     database.run(
         "UPDATE progress SET topic_id = ?, next_offset = 0, end_offset = 0, record_ms = 0, lag_ms = 0 "
         "WHERE topic = ? AND topic_id <> ?",

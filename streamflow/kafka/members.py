@@ -64,9 +64,8 @@ def release() -> str:
         return ""
 
 
-def telling(role: str, instance: str | None = None, revisions: Sequence[str] = ()) -> str:
-    """What a worker gives to `aiokafka_config` or `confluent_config` as its role, so that its client id holds these
-    facts."""
+def member_role(role: str, instance: str | None = None, revisions: Sequence[str] = ()) -> str:
+    """The role of a worker for `aiokafka_config` or `confluent_config`, so that its client id holds these facts."""
     facts = {
         "instance": instance or "",
         "host": socket.gethostname(),

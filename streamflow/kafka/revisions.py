@@ -18,7 +18,7 @@ from streamflow.kafka.engine_records import enable_revision
 from streamflow.kafka.groups import engine_group
 from streamflow.kafka.log_reading import read_log
 from streamflow.kafka.log_writing import Recorded
-from streamflow.kafka.members import members_of, telling
+from streamflow.kafka.members import member_role, members_of
 from streamflow.settings import Settings
 
 
@@ -35,7 +35,7 @@ class Revisions:
 
 def client_id(settings: Settings, known: Iterable[str] = KNOWN_REVISIONS) -> str:
     """The client id of an engine worker that knows these revisions."""
-    return client_name(settings, telling("engine", settings.engine.instance_id, sorted(known)))
+    return client_name(settings, member_role("engine", settings.engine.instance_id, sorted(known)))
 
 
 def revisions(settings: Settings) -> Revisions:

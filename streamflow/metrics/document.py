@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from streamflow.metrics.registry import (
-    ALL,
-    BOUNDS,
-    EXPORTER_BOUNDS,
-    EXPORTER_SERIES,
-    METRICS,
-    PREFIX,
-    SERIES,
-    Kind,
-    Metric,
-)
+from streamflow.metrics.metric import PREFIX, Kind, Metric
+from streamflow.metrics.registry import ALL, BOUNDS, EXPORTER_BOUNDS, EXPORTER_SERIES, METRICS, SERIES
 
 _HEAD = """# Metrics
 

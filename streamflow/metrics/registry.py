@@ -7,34 +7,27 @@ Names and units follow OpenMetrics: base units (seconds, bytes), counters end in
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 
-from msgspec import Struct
+from streamflow.metrics.metric import Kind, Metric, Process, counter, gauge, histogram
 
-PREFIX = "streamflow_"
+__all__ = [
+    "ALL",
+    "BOUNDS",
+    "EXPORTER_BOUNDS",
+    "EXPORTER_SERIES",
+    "METRICS",
+    "OTHER",
+    "SERIES",
+    "Kind",
+    "Metric",
+    "Process",
+    "bounds_of",
+    "declared",
+    "series_of",
+]
+
 OTHER = "other"
 """The value of a label beyond its bound, of a counter or a distribution."""
-
-
-class Kind(StrEnum):
-    """The type of a metric, as OpenMetrics names it."""
-
-    COUNTER = "counter"
-    GAUGE = "gauge"
-    HISTOGRAM = "histogram"
-
-
-class Process(StrEnum):
-    """The processes that export metrics."""
-
-    ENGINE = "engine"
-    INGRESS = "ingress"
-    TASKS = "tasks"
-    HISTORY = "history"
-    MIRROR = "mirror"
-    SIDECAR = "sidecar"
-    EXPORTER = "exporter"
-
 
 ALL = tuple(Process)
 
@@ -90,63 +83,6 @@ def series_of(process: Process) -> int:
     return EXPORTER_SERIES if process is Process.EXPORTER else SERIES
 
 
-class Metric(Struct, frozen=True, kw_only=True):
-    """One declared metric."""
-
-    name: str
-    """As the code says it: without the prefix, and without the `_total` of a counter."""
-
-    kind: Kind
-    """Its type."""
-
-    help: str
-    """What it is, in one sentence."""
-
-    processes: tuple[Process, ...]
-    """Who exports it."""
-
-    unit: str = ""
-    """Its unit, which its name ends with; empty: it counts things."""
-
-    labels: tuple[str, ...] = ()
-    """Its labels, in this order."""
-
-    buckets: tuple[float, ...] = ()
-    """Of a histogram: the upper bounds of its buckets, in its unit."""
-
-    @property
-    def family(self) -> str:
-        """The name of its family, as the exposition has it."""
-        return PREFIX + self.name
-
-
-def _counter(name: str, help_: str, *processes: Process, labels: str = "") -> Metric:
-    return Metric(name=name, kind=Kind.COUNTER, help=help_, processes=processes, labels=tuple(labels.split()))
-
-
-def _gauge(name: str, help_: str, *processes: Process, labels: str = "") -> Metric:
-    return Metric(
-        name=name, kind=Kind.GAUGE, help=help_, processes=processes, unit=_unit(name), labels=tuple(labels.split())
-    )
-
-
-def _histogram(name: str, help_: str, buckets: tuple[float, ...], *processes: Process, labels: str = "") -> Metric:
-    return Metric(
-        name=name,
-        kind=Kind.HISTOGRAM,
-        help=help_,
-        processes=processes,
-        unit=_unit(name),
-        labels=tuple(labels.split()),
-        buckets=buckets,
-    )
-
-
-def _unit(name: str) -> str:
-    last = name.rpartition("_")[2]
-    return last if last in ("seconds", "bytes", "ratio") else ""
-
-
 _E, _I, _T, _H = Process.ENGINE, Process.INGRESS, Process.TASKS, Process.HISTORY
 _M, _S, _X = Process.MIRROR, Process.SIDECAR, Process.EXPORTER
 
@@ -154,133 +90,133 @@ WORKERS = (_E, _I, _T, _H, _M)
 
 METRICS: tuple[Metric, ...] = (
     # -- runs and steps
-    _counter("runs_started", "Runs that have begun.", _E, labels="definition"),
-    _counter("runs_ended", "Runs that have ended: completed, failed or cancelled.", _E, labels="definition outcome"),
-    _counter(
+    counter("runs_started", "Runs that have begun.", _E, labels="definition"),
+    counter("runs_ended", "Runs that have ended: completed, failed or cancelled.", _E, labels="definition outcome"),
+    counter(
         "steps",
         "Steps by what happened to them: in, out, failed, parked, skipped, and retried for an attempt that is made "
         "again.",
         _E,
         labels="definition step flow",
     ),
-    _gauge("parked_runs", "Open runs that are parked, as of the last checkpoint.", _E, labels="partition"),
-    _gauge("open_runs", "Runs that have not ended.", _H, labels="definition status"),
-    _gauge("oldest_open_run_age_seconds", "Age of the oldest run that has not ended.", _H, labels="definition status"),
-    _gauge("open_steps", "Steps that have begun and not ended.", _H, labels="definition step state"),
-    _gauge(
+    gauge("parked_runs", "Open runs that are parked, as of the last checkpoint.", _E, labels="partition"),
+    gauge("open_runs", "Runs that have not ended.", _H, labels="definition status"),
+    gauge("oldest_open_run_age_seconds", "Age of the oldest run that has not ended.", _H, labels="definition status"),
+    gauge("open_steps", "Steps that have begun and not ended.", _H, labels="definition step state"),
+    gauge(
         "oldest_open_step_age_seconds",
         "Time since the oldest open step came into its state.",
         _H,
         labels="definition step state",
     ),
     # -- the engine
-    _counter("commands", "Decided commands.", _E, labels="outcome reason"),
-    _histogram("decision_seconds", "Time of one command, from its record to its outputs.", SHORT_S, _E),
-    _counter("set_aside", "Commands that could not be decided and became dead letters.", _E, labels="reason"),
-    _histogram("timer_lateness_seconds", "Time between when a timer was due and its command.", LATENCY_S, _E),
-    _gauge("applied_offset", "Offset in commands of the last decided command.", _E, labels="partition"),
-    _gauge(
+    counter("commands", "Decided commands.", _E, labels="outcome reason"),
+    histogram("decision_seconds", "Time of one command, from its record to its outputs.", SHORT_S, _E),
+    counter("set_aside", "Commands that could not be decided and became dead letters.", _E, labels="reason"),
+    histogram("timer_lateness_seconds", "Time between when a timer was due and its command.", LATENCY_S, _E),
+    gauge("applied_offset", "Offset in commands of the last decided command.", _E, labels="partition"),
+    gauge(
         "hot_key_ratio",
         "Share, at least, of the most frequent key in the commands of the last whole minute; 0 if under 100 came.",
         _E,
         labels="partition",
     ),
-    _gauge("partitions", "Partitions of this worker: open, opening or stopped.", _E, labels="state"),
-    _counter("partition_failures", "Partitions that failed and were opened again or stopped.", _E),
+    gauge("partitions", "Partitions of this worker: open, opening or stopped.", _E, labels="state"),
+    counter("partition_failures", "Partitions that failed and were opened again or stopped.", _E),
     # -- mailboxes
-    _counter(
+    counter(
         "deliveries",
         "Deliveries of events (outcome delivered) and how they ended, as of the last checkpoints.",
         _E,
         labels="definition event outcome reason",
     ),
-    _gauge("kept_events", "Events in mailboxes that no run has taken yet.", _E, labels="definition partition"),
+    gauge("kept_events", "Events in mailboxes that no run has taken yet.", _E, labels="definition partition"),
     # -- checkpoints, restores, the store
-    _gauge(
+    gauge(
         "checkpoint_age_seconds",
         "Time since the last checkpoint of a partition; 0 when there is nothing to save.",
         _E,
         labels="partition",
     ),
-    _histogram("checkpoint_seconds", "Time of a checkpoint, from the cut to the store.", LATENCY_S, _E),
-    _histogram("checkpoint_bytes", "Keys and values of one cut.", BYTES, _E),
-    _histogram("restore_seconds", "Time of an opening, from the fence to the first command.", LONG_S, _E),
-    _histogram("restore_records", "Records read from the changelog at an opening.", RECORDS, _E),
-    _gauge(
+    histogram("checkpoint_seconds", "Time of a checkpoint, from the cut to the store.", LATENCY_S, _E),
+    histogram("checkpoint_bytes", "Keys and values of one cut.", BYTES, _E),
+    histogram("restore_seconds", "Time of an opening, from the fence to the first command.", LONG_S, _E),
+    histogram("restore_records", "Records read from the changelog at an opening.", RECORDS, _E),
+    gauge(
         "store_bytes",
         "The local store of a partition: memtables, block_cache and table_readers are memory, files is disk.",
         _E,
         labels="partition kind",
     ),
     # -- outputs
-    _gauge(
+    gauge(
         "oldest_unacknowledged_seconds",
         "Age of the oldest output that the broker has not acknowledged, at the last checkpoint.",
         _E,
         labels="partition",
     ),
-    _gauge(
+    gauge(
         "outbox_events",
         "Emitted events that a user's topic has not acknowledged.",
         _E,
         labels="topic partition",
     ),
-    _gauge("outbox_stalled", "1 while a user's topic takes nothing, else 0.", _E, labels="topic partition"),
-    _counter("outbox_given_up", "Emitted events that became dead letters.", _E, labels="topic"),
+    gauge("outbox_stalled", "1 while a user's topic takes nothing, else 0.", _E, labels="topic partition"),
+    counter("outbox_given_up", "Emitted events that became dead letters.", _E, labels="topic"),
     # -- ingress
-    _counter("source_records", "Records of the users' topics: matched, ignored or dead.", _I, labels="topic outcome"),
-    _gauge("sources_stopped", "Source partitions that are not read while the engine is far behind.", _I),
-    _gauge("sources_without_schema", "Source partitions that wait while the schema registry does not answer.", _I),
-    _gauge("versions_unapproved", "Published versions without the approval that is required: not loaded.", _I),
+    counter("source_records", "Records of the users' topics: matched, ignored or dead.", _I, labels="topic outcome"),
+    gauge("sources_stopped", "Source partitions that are not read while the engine is far behind.", _I),
+    gauge("sources_without_schema", "Source partitions that wait while the schema registry does not answer.", _I),
+    gauge("versions_unapproved", "Published versions without the approval that is required: not loaded.", _I),
     # -- task workers
-    _counter(
+    counter(
         "attempts",
         "Attempts by how they ended: completed, failed, suspended, expired or cancelled.",
         _T,
         labels="lane operation outcome",
     ),
-    _histogram("attempt_seconds", "Time of an attempt in its worker.", LATENCY_S, _T, labels="lane operation"),
-    _histogram("attempt_queue_seconds", "Time from a task's record to its start.", LATENCY_S, _T, labels="lane"),
-    _gauge("attempts_running", "Attempts that run now.", _T, labels="lane"),
-    _gauge("attempts_held", "Tasks that are read and not answered yet.", _T, labels="lane"),
-    _counter("tasks_unreadable", "Records of a lane that became dead letters.", _T, labels="lane"),
+    histogram("attempt_seconds", "Time of an attempt in its worker.", LATENCY_S, _T, labels="lane operation"),
+    histogram("attempt_queue_seconds", "Time from a task's record to its start.", LATENCY_S, _T, labels="lane"),
+    gauge("attempts_running", "Attempts that run now.", _T, labels="lane"),
+    gauge("attempts_held", "Tasks that are read and not answered yet.", _T, labels="lane"),
+    counter("tasks_unreadable", "Records of a lane that became dead letters.", _T, labels="lane"),
     # -- history
-    _counter("history_records", "Records that are in the history store.", _H, labels="topic"),
-    _gauge("history_lag_seconds", "Age of the last record taken, while others wait behind it.", _H, labels="topic"),
-    _histogram("history_batch_seconds", "Time of one batch: project and write.", LATENCY_S, _H),
-    _counter(
+    counter("history_records", "Records that are in the history store.", _H, labels="topic"),
+    gauge("history_lag_seconds", "Age of the last record taken, while others wait behind it.", _H, labels="topic"),
+    histogram("history_batch_seconds", "Time of one batch: project and write.", LATENCY_S, _H),
+    counter(
         "notifications",
         "Notifications of users by result: sent, over, unwanted, failed or unknown.",
         _H,
         labels="outcome",
     ),
     # -- the mirror
-    _counter("mirror_records", "Records of mirrored topics: written, or unreadable.", _M, labels="topic outcome"),
+    counter("mirror_records", "Records of mirrored topics: written, or unreadable.", _M, labels="topic outcome"),
     # -- the sidecar
-    _counter("requests", "Answered HTTP requests.", _S, labels="method route status"),
-    _histogram("request_seconds", "Time to the head of an answer.", LATENCY_S, _S, labels="method route"),
-    _gauge(
+    counter("requests", "Answered HTTP requests.", _S, labels="method route status"),
+    histogram("request_seconds", "Time to the head of an answer.", LATENCY_S, _S, labels="method route"),
+    gauge(
         "api_key_expires_timestamp_seconds",
         "When an API key expires; until a week later, or until it is revoked.",
         _S,
         labels="api_key",
     ),
-    _gauge(
+    gauge(
         "rates_shared",
         "1 while requests are counted in the Redis of `access.redis`, 0 while it does not answer and each sidecar "
         "counts by itself.",
         _S,
     ),
-    _counter("requests_refused", "Requests refused before any route, by the problem's code.", _S, labels="code"),
-    _gauge("streams_open", "Streams that are open: of a run, of a conversation, or live.", _S, labels="kind"),
-    _counter(
+    counter("requests_refused", "Requests refused before any route, by the problem's code.", _S, labels="code"),
+    gauge("streams_open", "Streams that are open: of a run, of a conversation, or live.", _S, labels="kind"),
+    counter(
         "streams_refused",
         "Streams refused because so many are open: in total, or each, of one principal.",
         _S,
         labels="reason",
     ),
-    _counter("streams_ended", "Streams that the sidecar ended, by the reason's code.", _S, labels="kind code"),
-    _counter(
+    counter("streams_ended", "Streams that the sidecar ended, by the reason's code.", _S, labels="kind code"),
+    counter(
         "connections_ended",
         "Connections that the sidecar ended: late with a head or body, idle, unread or with too many unread_bytes; "
         "above the limit the longest that waits, or else the newest.",
@@ -288,71 +224,71 @@ METRICS: tuple[Metric, ...] = (
         labels="reason",
     ),
     # -- language models, as far as this process has asked them
-    _counter(
+    counter(
         "model_tokens",
         "Tokens of answers: input, cached_input, cache_write, output; estimated if the provider reports none.",
         _S,
         labels="model kind",
     ),
-    _counter(
+    counter(
         "model_answers",
         "Answers by how they ended: end, tools, length, calls, refused, failed, cancelled, budget_exhausted.",
         _S,
         labels="model outcome",
     ),
-    _counter(
+    counter(
         "model_cost",
         "Cost of answers of models with a price, in whole units of the currency, such as dollars.",
         _S,
         labels="model currency",
     ),
     # -- the exporter
-    _gauge(
+    gauge(
         "consumer_lag_records",
         "Records that a group has not worked on: 0 while all that is unread is within one checkpoint or commit.",
         _X,
         labels="group topic partition",
     ),
-    _gauge(
+    gauge(
         "consumer_lag_seconds",
         "Age of the oldest record that a group has not worked on: 0 when nothing waits, absent while it is not known.",
         _X,
         labels="group topic partition",
     ),
-    _gauge(
+    gauge(
         "consumer_drain_seconds",
         "Time until a group has caught up at the present rate; 0 when nothing waits, +Inf when it falls behind.",
         _X,
         labels="group topic",
     ),
-    _gauge(
+    gauge(
         "consumer_uncommitted_records",
         "Records between what a group has committed and the end, also those that are worked on.",
         _X,
         labels="group topic partition",
     ),
-    _gauge("consumer_committed_offset", "What a group has committed.", _X, labels="group topic partition"),
-    _gauge("topic_end_offset", "Offset behind the last record that may be read.", _X, labels="topic partition"),
-    _gauge(
+    gauge("consumer_committed_offset", "What a group has committed.", _X, labels="group topic partition"),
+    gauge("topic_end_offset", "Offset behind the last record that may be read.", _X, labels="topic partition"),
+    gauge(
         "topic_trouble", "1 while a topic is missing, unreadable or without a leader.", _X, labels="group topic state"
     ),
-    _counter("exporter_failures", "Measurements that the broker did not answer.", _X),
-    _histogram("exporter_measure_seconds", "Time of one measurement.", LATENCY_S, _X),
-    _gauge("exporter_measured_timestamp_seconds", "When the last measurement was complete.", _X),
+    counter("exporter_failures", "Measurements that the broker did not answer.", _X),
+    histogram("exporter_measure_seconds", "Time of one measurement.", LATENCY_S, _X),
+    gauge("exporter_measured_timestamp_seconds", "When the last measurement was complete.", _X),
     # -- every worker
-    _counter(
+    counter(
         "rebalances",
         "Assignments that its groups have given to this worker; a task worker has a group for each lane.",
         *WORKERS,
     ),
     # -- every process
-    _gauge(
+    gauge(
         "certificate_expires_timestamp_seconds",
         "When this client's certificate for Kafka expires, by the setting that names its file.",
         *ALL,
         labels="certificate",
     ),
-    _counter(
+    counter(
         "trace_spans",
         "Spans by result: exported, queue_full and export_failed, which are dropped.",
         _E,
@@ -361,13 +297,13 @@ METRICS: tuple[Metric, ...] = (
         _S,
         labels="outcome",
     ),
-    _counter(
+    counter(
         "metrics_other",
         "Measurements beyond a bound, by the label: those of gauges are left out, all others counted as other.",
         *ALL,
         labels="label",
     ),
-    _counter("metrics_undeclared", "Measurements under a name or with labels that are not declared.", *ALL),
+    counter("metrics_undeclared", "Measurements under a name or with labels that are not declared.", *ALL),
 )
 
 

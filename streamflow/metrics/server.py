@@ -1,4 +1,4 @@
-"""The page `/metrics` of a process, in a thread of its own: OpenMetrics, or Prometheus's older text for who asks for
+"""The page `/metrics` of a process, in a separate thread: OpenMetrics, or Prometheus's older text for who asks for
 it. `/live` says that the process answers, and collects nothing: a probe must not wait for a disk that a sample waits
 for."""
 

@@ -22,7 +22,7 @@ from streamflow.errors import OperationError
 from streamflow.ids import PartitionId
 from streamflow.kafka.connection import confluent_config, confluent_producer_config
 from streamflow.kafka.groups import mirror_group
-from streamflow.kafka.members import telling
+from streamflow.kafka.members import member_role
 from streamflow.kafka.message import as_record
 from streamflow.kafka.refusals import missing_right
 from streamflow.kafka.stalls import StallDetector
@@ -199,7 +199,7 @@ def _place(message: Message) -> PartitionId:
 
 def _consumer_config(settings: Settings) -> dict[str, Any]:
     instance = settings.mirror.instance_id
-    return confluent_config(settings, telling("mirror", instance)) | {
+    return confluent_config(settings, member_role("mirror", instance)) | {
         **({} if instance is None else {"group.instance.id": instance}),
         "group.id": mirror_group(settings),
         "session.timeout.ms": int(settings.mirror.session_timeout_s * 1000),

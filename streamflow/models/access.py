@@ -88,7 +88,7 @@ class ModelAccess:
         account: Account,
         charged: Callable[[Charge], None] = lambda charge: None,
     ) -> MeteredModel:
-        """As `model`, paid by `account` from the budgets of `meter`; `charged` is told each charge."""
+        """As `model`, paid by `account` from the budgets of `meter`; `charged` is called with each charge."""
         name = self.name(wanted)
         return MeteredModel(
             self.model(name),

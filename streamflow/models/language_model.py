@@ -51,7 +51,7 @@ class LanguageModel:
         *,
         spend: Callable[[Usage], None] | None = None,
     ) -> AsyncGenerator[Event, None]:
-        """As `Model.stream`. `spend` is told once what the answer took, also when it fails or is cancelled."""
+        """As `Model.stream`. `spend` is called once with what the answer took, also when it fails or is cancelled."""
         deadline = asyncio.get_running_loop().time() + limits.whole_s
         taken = _Taken()
         try:

@@ -17,8 +17,8 @@ from streamflow.models.tools import Tool
 
 class MeteredModel:
     """`model` for `account`: each answer reserves what it could take, and is charged what it took, also when it failed
-    or was cancelled. `name` is the model's in the settings; `charged` is told each charge, to keep it. `metrics` counts
-    the answers of this process, their tokens and their cost."""
+    or was cancelled. `name` is the model's in the settings; `charged` is called with each charge, to keep it.
+    `metrics` counts the answers of this process, their tokens and their cost."""
 
     def __init__(
         self,

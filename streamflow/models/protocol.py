@@ -83,7 +83,7 @@ Event = Text | ToolCall | Usage | Stop
 
 
 def message_of(events: Iterable[Event]) -> AssistantMessage:
-    """The message that `events` of one answer are in the conversation that goes on."""
+    """The message that `events` of one answer are in the continued conversation."""
     texts: list[str] = []
     calls: list[MadeCall] = []
     for event in events:

@@ -166,7 +166,7 @@ class ObjectGet:
                     "type": "integer",
                     "minimum": 1,
                     "maximum": _PUT_BYTES,
-                    "description": f"{_GET_BYTES} unless told",
+                    "description": f"default: {_GET_BYTES}",
                 },
             },
             "required": ["connection", "key"],

@@ -294,7 +294,7 @@ def quoted(name: str) -> str:
 
 
 def _rows(input: Any, attempt: Attempt) -> tuple[list[dict[str, Any]], list[str]]:
-    """The rows to write and the columns that tell them apart. Raises OperationError (`rows_invalid`)."""
+    """The rows to write and the columns that identify them. Raises OperationError (`rows_invalid`)."""
     if ("row" in input) == ("rows" in input):
         raise _refused(
             "either row or rows", "both are there" if "row" in input else "there is neither", "give one of them"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from streamflow.errors import Rejected
 from streamflow.kafka.topics import DEAD_LETTERS, topic_name
 from streamflow.kafka.unknown_names import remedy
 from streamflow.ops.topic_reader import Progress, Reading
@@ -148,3 +149,37 @@ def _spans(offsets: list[int]) -> Iterator[tuple[int, int]]:
         last = offset
     if first is not None and last is not None:
         yield first, last
+
+
+def select(
+    letters: Sequence[Letter],
+    numbers: Sequence[int] = (),
+    *,
+    reason: str | None = None,
+    topic: str | None = None,
+    definition: str | None = None,
+    since_ms: int | None = None,
+    limit: int | None = None,
+) -> list[Letter]:
+    """The letters of these numbers; without numbers the open ones that the filters fit, oldest first, `limit` at most.
+
+    Raises Rejected: `letter_unknown`, or `selection_missing` when nothing is asked for."""
+    if numbers:
+        known = {letter.number: letter for letter in letters}
+        if missing := [str(number) for number in numbers if number not in known]:
+            text = f"There is no dead letter {', '.join(missing)}. `streamflow dead-letters list` shows all."
+            raise Rejected("letter_unknown", text)
+        return [known[number] for number in dict.fromkeys(numbers)]
+    if (reason, topic, definition, since_ms) == (None,) * 4:
+        text = "Neither letters nor a filter are named. Give numbers, or --reason, --topic, --definition or --since."
+        raise Rejected("selection_missing", text)
+    found = [
+        letter
+        for letter in letters
+        if letter.state == OPEN
+        and reason in (None, letter.reason)
+        and topic in (None, letter.topic)
+        and definition in (None, letter.facts.get("definition"))
+        and (since_ms is None or letter.at_ms >= since_ms)
+    ]
+    return found[:limit]

@@ -35,7 +35,7 @@ from streamflow.ops.command_request import ask, new_id
 from streamflow.ops.dead_letters import OPEN, read_dead_letters
 from streamflow.ops.erasure_requests import erasure_requests
 from streamflow.ops.history import read_runs
-from streamflow.ops.replay import settle
+from streamflow.ops.settlements import settle
 from streamflow.ops.topic_reader import Progress, Reading
 from streamflow.settings import Settings
 from streamflow.wire.settlement import Settlement

@@ -1,4 +1,4 @@
-"""The exporter's round: lag measured from outside of the workers, without a group of its own, into gauges."""
+"""The exporter's round: lag measured from outside of the workers, without a consumer group, into gauges."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ class LagGauges:
         self._lanes = {lane_topic_name(settings, lane): group_of(settings, lane) for lane in settings.tasks.lanes}
         self._rates = Rates()
         self._ages = Ages()
-        self._told: dict[Place, float] = {}
+        self._current: dict[Place, float] = {}
 
-    def tell(self, lags: Sequence[PartitionLag], ends: Mapping[tuple[str, int], int], at_s: float) -> None:
+    def update(self, lags: Sequence[PartitionLag], ends: Mapping[tuple[str, int], int], at_s: float) -> None:
         """Take a measurement: lags, and the ends of further topics by (topic, partition)."""
         metrics = _Gauges()
         for one, seconds in zip(lags, self._ages.take(lags, at_s), strict=True):
@@ -96,20 +96,20 @@ class LagGauges:
                 metrics.gauge("consumer_drain_seconds", drain_s, group=self._group(role, topic), topic=topic)
         for (topic, number), end in ends.items():
             metrics.gauge("topic_end_offset", end, topic=topic, partition=str(number))
-        self._take(metrics.found)
+        self._set(metrics.found)
 
-    def _take(self, found: dict[Place, float]) -> None:
+    def _set(self, found: dict[Place, float]) -> None:
         """First what is gone, which makes room."""
-        for name, labels in self._told.keys() - found.keys():
+        for name, labels in self._current.keys() - found.keys():
             self._sink.forget(name, **dict(labels))
         for (name, labels), value in found.items():
             self._sink.gauge(name, value, **dict(labels))
-        self._told = found
+        self._current = found
 
     def lose(self) -> None:
         """Nothing is known now: an old figure would be taken for a new one."""
         self._sink.forget()
-        self._told = {}
+        self._current = {}
 
     def _group(self, role: str, topic: str) -> str:
         return self._groups.get(role) or self._lanes.get(topic, role)
@@ -132,7 +132,7 @@ def export(settings: Settings, metrics: Metrics, stop: threading.Event) -> None:
         else:
             ends = {(name, int(number)): at for name, one in found.items() for number, at in one.offsets.items()}
             with metrics.together():  # else a scrape could have figures of two measurements
-                gauges.tell(lags, ends, time.monotonic())
+                gauges.update(lags, ends, time.monotonic())
                 metrics.observe("exporter_measure_seconds", time.monotonic() - began)
                 metrics.gauge("exporter_measured_timestamp_seconds", time.time())
         stop.wait(max(0.0, settings.metrics.measure_s - (time.monotonic() - began)))

@@ -45,20 +45,20 @@ def worker_rows(workers: Sequence[RegisteredWorker], members: Mapping[str, Itera
         for one in found
     ]
     for one in workers:
-        told, unwell = one.serving, [each for each in one.serving.operations if not each.get("ok", True)]
+        serving, unwell = one.serving, [each for each in one.serving.operations if not each.get("ok", True)]
         rows.append(
             {
-                "worker": told.instance,
+                "worker": serving.instance,
                 "role": "tasks",
-                "host": told.host,
-                "pid": told.pid,
-                "since_ms": told.since_ms,
-                "version": told.version,
+                "host": serving.host,
+                "pid": serving.pid,
+                "since_ms": serving.since_ms,
+                "version": serving.version,
                 "revisions": [],
                 "partitions": None,
                 "present": one.present,
-                "lanes": [told.lane],
-                "operations": [str(each.get("name", "")) for each in told.operations],
+                "lanes": [serving.lane],
+                "operations": [str(each.get("name", "")) for each in serving.operations],
                 "health": _health(one, well=not unwell),
                 "detail": str(unwell[0].get("detail", "")) if unwell else "",
             }

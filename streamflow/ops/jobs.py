@@ -1,7 +1,7 @@
 """Jobs: one action on many runs, as records of the compacted topic `jobs`. Pure.
 
 A job, the runs that are left, and a result for each run that is done are records, so a sidecar keeps nothing, and
-another one goes on where it stopped. Who works on a job holds it until `held_until_ms`, and says so again with each
+another one continues where it stopped. Who works on a job holds it until `held_until_ms`, and says so again with each
 part of the results; when nothing is heard until then, the next process takes it. The history store has no copy: a
 result would come there later than here, and the job is decided on by what is here.
 
@@ -70,7 +70,7 @@ class Job(Struct, frozen=True, kw_only=True):
     """Who asked for it."""
 
     user: str = ""
-    """The id of the user who asked for it; empty: the sidecar's token did, or somebody on its machine."""
+    """The id of the user who asked for it; empty: the sidecar's token did, or a caller on its machine."""
 
     groups: tuple[str, ...] = ()
     """The groups that a provider named for that user."""
@@ -109,10 +109,10 @@ class Job(Struct, frozen=True, kw_only=True):
 
     def described(self) -> dict[str, Any]:
         """The job as JSON data; `failed` are the runs that were refused or not answered."""
-        told: dict[str, Any] = msgspec.to_builtins(self)
-        del told["holder"], told["held_until_ms"], told["user"], told["groups"]
+        facts: dict[str, Any] = msgspec.to_builtins(self)
+        del facts["holder"], facts["held_until_ms"], facts["user"], facts["groups"]
         state = "running" if self.ended_ms is None else "done"
-        return told | {"state": state, "done": self.done, "failed": self.refused + self.unanswered}
+        return facts | {"state": state, "done": self.done, "failed": self.refused + self.unanswered}
 
 
 Records = dict[str, bytes | None]
@@ -173,7 +173,7 @@ def _read_job(id: str, value: bytes) -> Job:
     found = _decode_job(value)
     if found.id != id:
         raise msgspec.ValidationError(f"the record of the job {id} has the id {found.id}")
-    msgspec.json.encode(found)  # a number that cannot be written again would stop whoever takes the job
+    msgspec.json.encode(found)  # a number that cannot be written again would stop every sidecar that takes the job
     return found
 
 

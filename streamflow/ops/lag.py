@@ -37,7 +37,7 @@ from streamflow.wire.lane_position import decode_position
 
 _ANSWER_S = 10.0
 _FIRST_S = 2.0  # for the first unread records to come
-_LOOKED_AT = 500  # unread commands that are read, to tell watermarks from work
+_LOOKED_AT = 500  # unread commands that are read, to distinguish watermarks from work
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 

@@ -16,7 +16,7 @@ from streamflow.core.reading import source_of
 from streamflow.definition.catalog import EventSpec
 from streamflow.definition.duration import format_ms
 from streamflow.definition.expression import compile_expression
-from streamflow.errors import OperationError, Rejected
+from streamflow.errors import OperationError
 from streamflow.kafka.admin import Admin
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.topic_findings import ActualTopic
@@ -25,6 +25,7 @@ from streamflow.ops.dead_letters import OPEN, Letter, records_at
 from streamflow.ops.event_memory import EventMemory
 from streamflow.ops.produce import with_schema
 from streamflow.ops.record_sender import RecordSender
+from streamflow.ops.settlements import SETTLED_AT_ONCE, settle
 from streamflow.registry.event_writers import EventWriters
 from streamflow.registry.readers import SchemaReaders, schema_readers
 from streamflow.settings import Settings
@@ -32,10 +33,9 @@ from streamflow.wire.dead_letter import ENGINE, Outgoing, original_of
 from streamflow.wire.decoding import Record
 from streamflow.wire.extraction import TopicReader
 from streamflow.wire.forwarding import FORWARDED
-from streamflow.wire.settlement import Settlement, encode_settlement
+from streamflow.wire.settlement import Settlement
 
 _HOUR_MS = 3_600_000
-_BATCH = 200
 
 
 class Prepared(NamedTuple):
@@ -264,7 +264,7 @@ def send_again(settings: Settings, prepared: Iterable[Prepared], why: str = "") 
     for one in prepared:
         if one.record is not None:
             batch.append(one)
-        if len(batch) >= _BATCH:
+        if len(batch) >= SETTLED_AT_ONCE:
             yield from _send_batch(settings, sender, batch, why)
             batch = []
     yield from _send_batch(settings, sender, batch, why)
@@ -284,55 +284,7 @@ def _send_batch(settings: Settings, sender: RecordSender, batch: list[Prepared],
         raise sender.error
 
 
-def settle(
-    settings: Settings, settlements: Iterable[Settlement], sender: RecordSender | None = None
-) -> Iterator[Settlement]:
-    """Notes the ends of letters. Raises OperationError when the broker does not take one."""
-    sender = sender or RecordSender(settings)
-    topic, noted = topic_name(settings, DEAD_LETTERS), list(settlements)
-    for begin in range(0, len(noted), _BATCH):
-        batch = noted[begin : begin + _BATCH]
-        places = sender.send([(topic, 0, encode_settlement(one)) for one in batch])
-        yield from (one for one, place in zip(batch, places, strict=True) if place is not None)
-        if None in places and sender.error is not None:
-            raise sender.error
-
-
-def select(
-    letters: Sequence[Letter],
-    numbers: Sequence[int] = (),
-    *,
-    reason: str | None = None,
-    topic: str | None = None,
-    definition: str | None = None,
-    since_ms: int | None = None,
-    limit: int | None = None,
-) -> list[Letter]:
-    """The letters of these numbers; without numbers the open ones that the filters fit, oldest first, `limit` at most.
-
-    Raises Rejected: `letter_unknown`, or `selection_missing` when nothing is asked for."""
-    if numbers:
-        known = {letter.number: letter for letter in letters}
-        if missing := [str(number) for number in numbers if number not in known]:
-            text = f"There is no dead letter {', '.join(missing)}. `streamflow dead-letters list` shows all."
-            raise Rejected("letter_unknown", text)
-        return [known[number] for number in dict.fromkeys(numbers)]
-    if (reason, topic, definition, since_ms) == (None,) * 4:
-        text = "Neither letters nor a filter are named. Give numbers, or --reason, --topic, --definition or --since."
-        raise Rejected("selection_missing", text)
-    found = [
-        letter
-        for letter in letters
-        if letter.state == OPEN
-        and reason in (None, letter.reason)
-        and topic in (None, letter.topic)
-        and definition in (None, letter.facts.get("definition"))
-        and (since_ms is None or letter.at_ms >= since_ms)
-    ]
-    return found[:limit]
-
-
-def told(
+def replay_result(
     ready: Sequence[Prepared], problems: Sequence[Prepared], settled: Sequence[Settlement], *, dry_run: bool
 ) -> dict[str, Any]:
     """The result of the letters of one replay, as JSON data. `status` of each is `replayed`, `would_be_sent`
@@ -353,7 +305,8 @@ def told(
 def replay_letters(
     settings: Settings, replay: Replay, letters: Sequence[Letter], *, why: str = "", dry_run: bool = False
 ) -> dict[str, Any]:
-    """Sends the records of `letters` again, or only tells what that would do; as `told`. When the broker takes no more,
+    """Sends the records of `letters` again, or only reports what that would do; the answer is a
+    `replay_result`. When the broker takes no more,
     the letters that are left are `not_sent`, and `error` has its code and message."""
     ready: list[Prepared] = []
     problems: list[Prepared] = []
@@ -373,5 +326,5 @@ def replay_letters(
             settled.extend(send_again(settings, prepared(), why))
         except OperationError as caught:
             error = caught
-    answer = told(ready, problems, settled, dry_run=dry_run)
+    answer = replay_result(ready, problems, settled, dry_run=dry_run)
     return answer | {"error": {"code": error.code, "message": error.message} if error is not None else None}

@@ -105,7 +105,7 @@ class Registry:
             self._client.close()
 
     def _ask(self, question: Callable[[Any], T], what: str) -> T:
-        """The answer to `question`. A client that was refused is made anew: its secrets may have changed."""
+        """The answer to `question`. A client that was refused is replaced: its secrets may have changed."""
         import httpx2
         from confluent_kafka.schema_registry.error import SchemaRegistryError
 

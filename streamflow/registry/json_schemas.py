@@ -164,7 +164,7 @@ class _Avro:
 
 
 def _one_of(branches: list[dict[str, Any]]) -> dict[str, Any]:
-    """A value of one of these types; null beside one type is told by the type alone."""
+    """A value of one of these types; null beside one type is expressed by the type alone."""
     others = [branch for branch in branches if branch != {"type": "null"}]
     if len(others) == len(branches):
         return others[0] if len(others) == 1 else {"anyOf": branches}

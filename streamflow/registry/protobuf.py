@@ -24,7 +24,7 @@ from streamflow.wire.json_text import MAX_DEPTH
 
 _OWN_JSON = frozenset(
     {"Any", "Duration", "FieldMask", "ListValue", "Struct", "Timestamp", "Value", "Empty"}
-)  # of google.protobuf: those that JSON has in a form of their own
+)  # of google.protobuf: those that JSON has in a special form
 _WRAPPER = re.compile(r"google\.protobuf\.(Double|Float|U?Int(32|64)|Bool|String|Bytes)Value")
 
 
@@ -107,9 +107,9 @@ def with_descriptors(schema: RegisteredSchema) -> RegisteredSchema:
 def protobuf_reader(messages: ProtobufSchema) -> Callable[[bytes], Any]:
     """What gives the payload of a framed value.
 
-    Fields have the names of the schema. One that is not there is left out if its absence can be told, else it has its
-    default. Whole numbers stay whole, bytes are base64, enums are names; timestamps and durations are texts. The reader
-    raises DecodeError: `schema_decode_failed`, `out_of_range`, `too_deep`."""
+    Fields have the names of the schema. One that is not there is left out if its absence can be detected, else it has
+    its default. Whole numbers stay whole, bytes are base64, enums are names; timestamps and durations are texts. The
+    reader raises DecodeError: `schema_decode_failed`, `out_of_range`, `too_deep`."""
     schema_id = messages.id
 
     def reader(value: bytes) -> Any:
@@ -168,7 +168,7 @@ def _single(value: Any, field: Any, pool: DescriptorPool) -> Any:
 
 
 def has_own_json(descriptor: Any) -> bool:
-    """Whether JSON has a form of its own for a message, such as a text for a time."""
+    """Whether JSON has a special form for a message, such as a text for a time."""
     return descriptor.file.package == "google.protobuf" and descriptor.name in _OWN_JSON
 
 

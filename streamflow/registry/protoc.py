@@ -1,5 +1,5 @@
 """The descriptors of schemas of Protobuf. A registry has a schema as a text, which Protobuf's own compiler reads in a
-process of its own, or as a FileDescriptorProto in base64, as Confluent's client for Python registers it."""
+separate process, or as a FileDescriptorProto in base64, as Confluent's client for Python registers it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SHIPPED = re.compile(r"google/(protobuf|type)/[a-z_]{1,60}\.proto")
 _CONFLUENT = re.compile(r"confluent/(meta|type/decimal)\.proto")
 _IMPORT = re.compile(r'^\s*import\s+(?:public\s+|weak\s+)?"([^"\n]{1,300})"\s*;', re.M)
 _COMPILE_S = 30.0
-_TOLD_CHARS = 200
+_ERROR_CHARS = 200
 
 
 def descriptors(name: str, text: str, references: Mapping[str, str]) -> dict[str, FileDescriptorProto]:
@@ -105,7 +105,7 @@ def _compiled(
         except subprocess.TimeoutExpired as error:
             raise ValueError(f"it takes more than {_COMPILE_S:.0f} s to compile") from error
         if done.returncode:
-            said = " ".join(done.stderr.replace(f"{folder}/", "").split())[:_TOLD_CHARS]
+            said = " ".join(done.stderr.replace(f"{folder}/", "").split())[:_ERROR_CHARS]
             raise ValueError(f"Protobuf's compiler refuses it ({said})")
         return {file.name: file for file in FileDescriptorSet.FromString(out.read_bytes()).file}
 

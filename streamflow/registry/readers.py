@@ -107,8 +107,8 @@ class SchemaReaders:
         self._registry.close()
 
     def read_asking(self, value: bytes) -> Any:
-        """As `read`, after the registry was asked if need be: for whoever may block. Raises OperationError when it is
-        away."""
+        """As `read`, after the registry was asked if need be: for callers that may block. Raises OperationError when it
+        is away."""
         schema_id = framed_schema(value)
         if schema_id is not None:
             self._ask((schema_id,))
@@ -123,8 +123,8 @@ class SchemaReaders:
             self.fetch(schema_id)
 
     def as_json(self, record: Record) -> Record:
-        """`record` with its payload in JSON and its key as text, for whoever has no registry; as it is when it is not
-        framed, or cannot be read. Raises OperationError when the registry is away."""
+        """`record` with its payload in JSON and its key as text, for callers without a registry; as it is when it is
+        not framed, or cannot be read. Raises OperationError when the registry is away."""
         self.ask_for(record)
         try:
             if framed_schema(record.key) is not None:

@@ -126,7 +126,7 @@ def _protobuf_writer(schema: RegisteredSchema, name: str | None) -> PayloadWrite
         except Unfit as error:
             raise _unwritten(schema, error) from error
         except json_format.ParseError as error:
-            # its text may hold the value: only what comes before it is told
+            # its text may hold the value: only what comes before it is reported
             raise _unwritten(schema, str(error).split(":", 1)[0]) from error
         except (
             *(json_format.Error, ProtobufError, DecodeError, KeyError),
@@ -139,10 +139,10 @@ def _protobuf_writer(schema: RegisteredSchema, name: str | None) -> PayloadWrite
 
 
 def _unwritten(schema: RegisteredSchema, why: object) -> DecodeError:
-    told = str(why)[:300] if isinstance(why, str | Unfit) else type(why).__name__
+    reason = str(why)[:300] if isinstance(why, str | Unfit) else type(why).__name__
     return DecodeError(
         "schema_encode_failed",
-        f"The event cannot be written with its schema {schema.id}: {told}. Correct the definition, or bind the event "
+        f"The event cannot be written with its schema {schema.id}: {reason}. Correct the definition, or bind the event "
         "to another schema, and replay this record.",
-        why=told,
+        why=reason,
     )

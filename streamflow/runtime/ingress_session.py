@@ -36,7 +36,7 @@ from streamflow.core.source_position import Counts, SourcePosition
 from streamflow.core.source_topics import SourceBinding, source_binding
 from streamflow.kafka.connection import FetchWait, aiokafka_config, max_batch_bytes
 from streamflow.kafka.groups import GroupOffsets, ingress_group
-from streamflow.kafka.members import telling
+from streamflow.kafka.members import member_role
 from streamflow.kafka.topic_states import Described, TopicState
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, topic_name
 from streamflow.registry.readers import SchemaReaders
@@ -80,7 +80,7 @@ class IngressSession(ConsumerSession):
     ) -> None:
         ingress = settings.ingress
         super().__init__(
-            aiokafka_config(settings, telling("ingress", settings.ingress.instance_id)),
+            aiokafka_config(settings, member_role("ingress", settings.ingress.instance_id)),
             ingress_group(settings),
             ingress.instance_id,
             ingress.session_timeout_s,
@@ -228,7 +228,7 @@ class IngressSession(ConsumerSession):
             self._intake.resume()
 
     async def _out_of_range(self, error: OffsetOutOfRangeError) -> None:
-        """Reading goes on at the nearest record that there is; a topic that was created again is opened again."""
+        """Reading continues at the nearest record that there is; a topic that was created again is opened again."""
         await self._look()
         if self._changed.is_set():
             return
@@ -302,7 +302,7 @@ class IngressSession(ConsumerSession):
         self._intake.drop()
         self._watermarks.opened()
 
-    # -- what is told
+    # -- commits, watermarks and counts
 
     async def _commit_now(self) -> None:
         async with self._busy:

@@ -5,7 +5,7 @@ knows that there will be none; with the offset goes what is finished above it. C
 finished, one at a time, and `commit_s` apart.
 
 **A rebalance waits for attempts**, up to `drain_s`, so that no other worker makes them again; those that are still not
-done go on if their partition comes back to us, and are cancelled if it does not.
+done continue if their partition comes back to us, and are cancelled if it does not.
 
 **Nothing is read that nobody has a place for.** Partitions are paused while the lane is full, and what was fetched by
 then stays with the consumer.
@@ -131,7 +131,7 @@ class LaneSession(ConsumerSession):
                 await self._out_of_range(error.args[0])
                 continue
             self._fetch_wait.note(bool(batches))
-            if self._open.is_set() and not self._draining:  # or else the next assignment says where to go on
+            if self._open.is_set() and not self._draining:  # or else the next assignment says where to continue
                 for place, records in batches.items():
                     self._hand_over(place, records, current=generation == self._generation)
 
@@ -170,7 +170,7 @@ class LaneSession(ConsumerSession):
             self.consumer.resume(*(paused & self.consumer.assignment()))
 
     async def _out_of_range(self, places: Iterable[TopicPartition]) -> None:
-        """Reading goes on at the nearest record that there is."""
+        """Reading continues at the nearest record that there is."""
         for place in places:
             tracker = self._lane.logs.get(place.partition)
             if tracker is None:

@@ -1,4 +1,4 @@
-"""What a person reads in the log of what a partition's core tells its host."""
+"""The log lines of what a partition's core reports to its host."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class SourceTopics:
         return found
 
     def _look_around(self) -> None:
-        """Has the client find out which brokers there are. Otherwise it goes on asking a controller that no longer
+        """Has the client find out which brokers there are. Otherwise it keeps asking a controller that no longer
         exists, for as long as its picture of the cluster holds: minutes."""
         with contextlib.suppress(KafkaException):  # the caller has an error already
             self._admin.list_topics(timeout=_LOOK_S)

@@ -70,7 +70,7 @@ class TaskExecutor:
     async def perform(self, task: Task) -> tuple[Answer, bytes]:
         """One attempt: the answer, and its bytes. Whatever the operation does becomes an answer; only cancelling ends
         this without one."""
-        redactor = Redactor()  # of this attempt only: one of all secrets would tell who guesses another's
+        redactor = Redactor()  # of this attempt only: one for all secrets would confirm a guess of another's
         try:
             answer = await self._attempt(task, redactor)
             return answer, encode_command(answer)

@@ -1,4 +1,4 @@
-"""The sidecar as an ASGI application, and as a process of its own."""
+"""The sidecar as an ASGI application, and as a process."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ ROUTES = tuple(
 _DESCRIPTION = (
     "Start and show runs, decide approvals, receive callbacks. Errors are problem+json (RFC 9457) with a stable `code`."
 )
-_BEARER, _BEARER_TOLD = "HTTPBearer", "the sidecar's token, an API key, or the access token of a session"
+_BEARER, _BEARER_HELP = "HTTPBearer", "the sidecar's token, an API key, or the access token of a session"
 
 
 def create_app(
@@ -201,7 +201,7 @@ class _Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
             described = super().openapi()
-            schemes = {_BEARER: {"type": "http", "scheme": "bearer", "description": _BEARER_TOLD}}
+            schemes = {_BEARER: {"type": "http", "scheme": "bearer", "description": _BEARER_HELP}}
             described["components"]["securitySchemes"] = schemes
             unguarded = _unguarded()
             for path, operations in described["paths"].items():
@@ -271,11 +271,11 @@ async def serve(
 
 
 def _measure_rates(rates: Rates, metrics: Metrics) -> None:
-    """Tells whether all sidecars count requests together, where they should."""
+    """Exports whether all sidecars count requests together, where they should."""
     if not rates.shared:
         return
-    rates.tell = lambda shared: metrics.gauge("rates_shared", float(shared))
-    rates.tell(True)
+    rates.on_shared = lambda shared: metrics.gauge("rates_shared", float(shared))
+    rates.on_shared(True)
 
 
 def server_config(

@@ -10,8 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from streamflow.errors import Rejected
 from streamflow.operations.callbacks import API_PATH
-from streamflow.ops.dead_letters import Letter, original_headers
-from streamflow.ops.replay import select
+from streamflow.ops.dead_letters import Letter, original_headers, select
 from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.principal import Principal, PrincipalOf, Right, actor, needs
 from streamflow.sidecar.problems import BODY_FAULTS, declared

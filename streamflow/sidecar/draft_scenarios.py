@@ -126,7 +126,7 @@ async def expect(
 
 
 async def performed(service: Conversations, log: Log, id: str, revision: int | None) -> tuple[int, Performance | str]:
-    """A revision, and how the kept scenarios go on it; without any nothing is played. Raises OperationError, and
+    """A revision, and how the kept scenarios play on it; without any nothing is played. Raises OperationError, and
     Rejected (`conversation_unknown`, `draft_unknown`)."""
 
     def look(library: Library) -> tuple[int, str, dict[str, Any], str | None]:
@@ -140,7 +140,7 @@ async def performed(service: Conversations, log: Log, id: str, revision: int | N
 
 
 async def played_on(text: str, scenarios: dict[str, Any], catalog: Catalog, snapshot: Snapshot) -> Performance | str:
-    """How scenarios go on a draft, or why they cannot be played. One performance at a time."""
+    """How scenarios play on a draft, or why they cannot be played. One performance at a time."""
     async with _playing:
         return await asyncio.to_thread(kept_scenarios.performance, text, scenarios, catalog, snapshot)
 

@@ -41,15 +41,15 @@ class JobRunner:
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        told = ""
+        logged = ""
         while True:
             try:
                 await self.work()
-                told = ""
+                logged = ""
             except OperationError as error:
-                if error.code != told:
+                if error.code != logged:
                     _log.warning("jobs_interrupted", code=error.code, error=error.message, again_in_s=_LOOK_S)
-                told = error.code
+                logged = error.code
             except Exception as error:  # noqa: BLE001 - the task's last frame: without it no job would ever be done
                 _log.error("jobs_failed", exc_info=error, again_in_s=_LOOK_S)
             self._woken.clear()
@@ -87,7 +87,7 @@ class JobRunner:
         return found[0] if taken else None
 
     async def _do(self, job: Job) -> None:
-        again = bool(job.holder)  # somebody worked on it before
+        again = bool(job.holder)  # another sidecar worked on it before
         while True:
             part = await asyncio.to_thread(self._kafka.jobs.read, lambda board: board.next_part(job.id))
             if part is None:

@@ -52,8 +52,9 @@ from streamflow.ops.produce import Outgoing
 from streamflow.ops.promotion import promote, settings_of
 from streamflow.ops.publishing import create_topics, missing_topics, publish_checked
 from streamflow.ops.record_sender import RecordSender
-from streamflow.ops.replay import Replay, replay_letters, settle
+from streamflow.ops.replay import Replay, replay_letters
 from streamflow.ops.restarts import Restarted, restart
+from streamflow.ops.settlements import settle
 from streamflow.ops.shadow import Pair, read_recorded
 from streamflow.ops.shadow_range import read_range
 from streamflow.ops.starts import Request, run_of
@@ -181,8 +182,8 @@ class KafkaLog:
         return await asyncio.to_thread(read_range, self._settings, log, pair, from_ms, to_ms)
 
     async def promote(self, reference: str, to: str, *, by: str, who: Actor) -> dict[str, Any]:
-        def account(target: Settings, told: dict[str, Any]) -> None:
-            change = Change(records={}, action="definition.publish", target=reference, after=told)
+        def account(target: Settings, publication: dict[str, Any]) -> None:
+            change = Change(records={}, action="definition.publish", target=reference, after=publication)
             with AccessTopic(target) as access:
                 access.wait_loaded()
                 access.change(who, lambda _directory, _now_ms: change)

@@ -145,7 +145,7 @@ class Log(Protocol):
     async def replay(
         self, letters: Sequence[Letter], *, why: str, as_new: bool, again: bool, dry_run: bool
     ) -> dict[str, Any]:
-        """Sends the records of dead letters again; the result of each (see `ops.replay.told`)."""
+        """Sends the records of dead letters again; the result of each (see `ops.replay.replay_result`)."""
 
     async def drop(self, letters: Sequence[Letter], *, why: str) -> set[str]:
         """Marks dead letters as given up; the ids of those that are."""

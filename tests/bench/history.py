@@ -19,7 +19,7 @@ from typing import Any
 
 from streamflow.history.database import Database, closing
 from streamflow.history.filters import RunFilter
-from streamflow.history.projection import Changes, Told, project_runs
+from streamflow.history.projection import Changes, RecordedTransition, project_runs
 from streamflow.history.queries import Sort, count_runs, list_runs
 from streamflow.history.rows import Progress
 from streamflow.history.store import open_store
@@ -228,17 +228,17 @@ def projected(settings: Settings, runs: int) -> float:
         began = time.process_time()
         for first in range(0, len(records), batch):
             some = records[first : first + batch]
-            told = [
-                Told(
+            transitions = [
+                RecordedTransition(
                     transition=decode_transition(record.value or b"", record.headers),
                     value=record.value or b"",
                     place=f"runs/0/{record.offset}",
                 )
                 for record in some
             ]
-            folds.update(load(database, {each.transition.run for each in told} - folds.keys()))
+            folds.update(load(database, {each.transition.run for each in transitions} - folds.keys()))
             changes = Changes()
-            project_runs(told, folds, lambda sha: {"city": "trigger.city"}, changes)
+            project_runs(transitions, folds, lambda sha: {"city": "trigger.city"}, changes)
             after = Progress(topic="runs", partition=0, offset=first + len(some), end=0, record_ms=0, seen_ms=0)
             write(database, changes, [at], [after])
             at = after

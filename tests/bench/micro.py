@@ -31,7 +31,7 @@ from streamflow.engine.decide import decide
 from streamflow.engine.overlay import Overlay
 from streamflow.ids import partition_of
 from streamflow.metrics.collector import ProcessMetrics
-from streamflow.metrics.registry import Process
+from streamflow.metrics.metric import Process
 from streamflow.runtime.store import RocksStore
 from streamflow.settings import Engine
 from streamflow.wire.codec import decode_command, encode_command

@@ -35,7 +35,7 @@ from streamflow.engine.builder import Limits
 from streamflow.engine.trace import Sampling
 from streamflow.ids import command_place
 from streamflow.metrics.collector import ProcessMetrics
-from streamflow.metrics.registry import Process
+from streamflow.metrics.metric import Process
 from streamflow.runtime.decision_spans import DecisionSpans
 from streamflow.runtime.store import RocksStore
 from streamflow.settings import Settings, Tracing

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from streamflow.metrics.collector import ProcessMetrics
-from streamflow.metrics.registry import Process
+from streamflow.metrics.metric import Process
 from streamflow.metrics.server import served
 from tests.conftest import start_server
 from tests.deploy.test_compose import ROLES, SERVICES

@@ -42,7 +42,7 @@ from streamflow.wire.dead_letter import dead_letter
 from streamflow.wire.decoding import Record
 from tests.builders import NOW_MS
 from tests.servers.postgresql import PostgresServer
-from tests.unit.history.bench import TABLES, Projector, a_history, an_event, started, told
+from tests.unit.history.bench import TABLES, Projector, a_history, an_event, records_of, started
 from tests.unit.history.test_projection import FACTS, without_places
 from tests.unit.history.test_session import FakeConsumer, good
 from tests.unit.history.test_trouble import letter, take, unclaimed
@@ -127,11 +127,11 @@ def test_batches_restarts_and_copies_change_nothing(opened: Open, tmp_path: Path
     records = interleaved(choose)
     whole = open_store(Settings(history=History(path=tmp_path / "whole.db")), write=True)
     begin(whole, "runs", "T", 0, 0)
-    Projector(whole, search).take(told(records))
+    Projector(whole, search).take(records_of(records))
     projector, at = Projector(opened(), search), 0
     while at < len(records):
         size, again = choose.randint(1, 30), choose.randint(0, min(at, 12))
-        projector.take(told(records[at - again : at + size]), forget=choose.random() < 0.5)
+        projector.take(records_of(records[at - again : at + size]), forget=choose.random() < 0.5)
         at += size
 
     expected, found = dump(whole), dump(projector.database)
@@ -142,7 +142,7 @@ def test_batches_restarts_and_copies_change_nothing(opened: Open, tmp_path: Path
 
 def test_every_question_has_an_answer(opened: Open) -> None:
     database = opened()
-    Projector(database, search).take(told(interleaved(random.Random(1))))
+    Projector(database, search).take(records_of(interleaved(random.Random(1))))
 
     for sort in SORTS:
         page = list_runs(database, RunFilter(definition="order"), sort=sort, limit=4)
@@ -164,7 +164,7 @@ def test_every_question_has_an_answer(opened: Open) -> None:
 
 def test_a_worker_that_was_overtaken_writes_nothing(opened: Open) -> None:
     first, second = Projector(opened()), Projector(opened())
-    records = told(a_history("r1", started()))
+    records = records_of(a_history("r1", started()))
     first.take(records)
     before = dump(first.database)
 
@@ -186,7 +186,7 @@ def test_what_is_kept_long_enough_goes_in_small_pieces(opened: Open) -> None:
         for n in range(3)
     ]
     open_run = a_history("open", started(event=an_event(id_="open")))
-    Projector(database, search).take(told([each for one in (*old, *new, open_run) for each in one]))
+    Projector(database, search).take(records_of([each for one in (*old, *new, open_run) for each in one]))
     history = History(retention_rows=2, runs_days=30, events_days=30, trouble_days=30, counters_days=30)
 
     removed = list(expire(database, history, NOW_MS + 91 * day))
@@ -202,7 +202,7 @@ def test_what_is_kept_long_enough_goes_in_small_pieces(opened: Open) -> None:
 def test_texts_that_a_database_cannot_keep_are_kept_otherwise(opened: Open) -> None:
     database = opened()
     Projector(database, search).take(
-        told(a_history("r1", started(event=an_event(city="a\x00b")), key="K\x00'\"%s?\U0001f600"))
+        records_of(a_history("r1", started(event=an_event(city="a\x00b")), key="K\x00'\"%s?\U0001f600"))
     )
 
     (row,) = list_runs(database, RunFilter()).rows
@@ -226,7 +226,7 @@ def test_the_longest_names_that_an_event_may_have_are_kept(opened: Open) -> None
     begun = msgspec.structs.replace(
         begun, correlation_id=known_by, event=msgspec.structs.replace(begun.event, source=source)
     )
-    Projector(database).take(told(a_history("r1", (begun, ""), key=key)))
+    Projector(database).take(records_of(a_history("r1", (begun, ""), key=key)))
     take(database, unclaimed(key=key, id_=id_, source=source))
 
     fates = event_fates(database, id_, source)
@@ -283,7 +283,7 @@ def test_the_outcomes_of_a_full_store_are_migrated(opened: Open, monkeypatch: py
         earlier.setattr(migrating, "migrations", lambda dialect: migrations(dialect)[:2])
         database = opened()
     changes = Changes()
-    project_runs(told(interleaved(random.Random(1))), {}, search, changes)
+    project_runs(records_of(interleaved(random.Random(1))), {}, search, changes)
     project_unclaimed(unclaimed(key="K\u00fc\U0001f600:1", id_="1:x"), changes)
     with database.transaction():
         for fate in changes.fates:
@@ -320,12 +320,12 @@ def test_a_database_that_is_lost_is_told_and_survived(postgres: PostgresServer, 
     )
 
     with pytest.raises(OperationError) as caught:
-        Projector(database).take(told(a_history("r1", started())))
+        Projector(database).take(records_of(a_history("r1", started())))
     assert (caught.value.code, caught.value.retryable) == ("history_unavailable", True)
     database.close()
 
     again = open_store(settings, write=True)
-    Projector(again).take(told(a_history("r1", started())))
+    Projector(again).take(records_of(a_history("r1", started())))
     assert count_runs(again, RunFilter()).n == 1
     again.close()
 
@@ -350,10 +350,10 @@ def test_a_batch_that_fails_half_way_leaves_nothing(opened: Open) -> None:
     database = opened()
     changes = Changes()
     changes.settled.add("x")
-    Projector(database).take(told(a_history("r1", started())))
+    Projector(database).take(records_of(a_history("r1", started())))
     before = dump(database)
     projector = Projector(database)
-    broken = told(a_history("r2", started()))
+    broken = records_of(a_history("r2", started()))
     broken[0] = type(broken[0])(transition=broken[0].transition, value=None, place="runs/0/0")  # type: ignore[arg-type]
     projector._at = type(projector._at)(topic="runs", partition=0, offset=1, end=1, record_ms=0, seen_ms=0)
 

@@ -145,7 +145,7 @@ def test_what_keeps_redis_from_counting_is_told_once_and_without_the_password(
     async def story(url: str) -> None:
         async with made(url) as rates:
             told: list[bool] = []
-            rates.tell = told.append
+            rates.on_shared = told.append
             assert await allowed(lambda: rates.request("a"), 9) == 4
             assert (rates.shared, told) == (False, [False])
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from streamflow.metrics.registry import METRICS, Kind
+from streamflow.metrics.metric import Kind
+from streamflow.metrics.registry import METRICS
 from tests.conftest import start_server
 from tests.servers import prometheus
 from tests.unit.test_alerts import EXPORTED, RULES

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from streamflow.metrics.collector import ProcessMetrics
-from streamflow.metrics.registry import Process
+from streamflow.metrics.metric import Process
 from streamflow.metrics.server import served
 from tests.deploy.chart import CHART
 

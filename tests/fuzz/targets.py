@@ -26,7 +26,7 @@ from streamflow.definition.expression import compile_expression
 from streamflow.definition.plan import ExpressionError
 from streamflow.definition.syntax import load_text, parse_catalog, parse_definition
 from streamflow.errors import DefinitionError, OperationError, Rejected
-from streamflow.history.projection import Changes, Told, project_runs
+from streamflow.history.projection import Changes, RecordedTransition, project_runs
 from streamflow.history.trouble import project_letter
 from streamflow.importing.workflow import import_workflow
 from streamflow.operations.callbacks import read_answer, read_token
@@ -194,12 +194,12 @@ def _transition(data: bytes) -> None:
 
 def _history(data: bytes) -> None:
     """Several records of `runs`, as the history projects them, and one of `dead-letters`."""
-    told = []
+    transitions = []
     for record in data.split(b"\n\n"):
         kind, _, value = record.partition(b"\n")
         transition = decode_transition(value, [("ce_type", kind)])
-        told.append(Told(transition=transition, value=value, place="runs/0/1"))
-    project_runs(told, {}, lambda sha: {"a": "trigger.a.b"}, Changes())
+        transitions.append(RecordedTransition(transition=transition, value=value, place="runs/0/1"))
+    project_runs(transitions, {}, lambda sha: {"a": "trigger.a.b"}, Changes())
     headers = (("streamflow.dlq.id", data[:40]), ("streamflow.dlq.reason", data[40:60]), ("ce_id", data[60:]))
     project_letter(Record("dead-letters", 0, 1, 0, data, data, headers), Changes())
 

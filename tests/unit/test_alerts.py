@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from streamflow.metrics.registry import METRICS, Kind
+from streamflow.metrics.metric import Kind
+from streamflow.metrics.registry import METRICS
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "deploy/alerts").glob("*.yaml"))

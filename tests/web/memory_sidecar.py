@@ -26,7 +26,7 @@ from tests.access import MemoryAccess
 from tests.conftest import eventually
 from tests.servers.process import free_port
 from tests.sidecar_log import MemoryLog
-from tests.unit.history.bench import Projector, a_store, told
+from tests.unit.history.bench import Projector, a_store, records_of
 
 PASSWORD = "correct horse battery"
 _LIMITS = ConnectionLimits(connections=200, head_s=30, body_s=30)
@@ -103,7 +103,7 @@ class MemorySidecar:
     def project(self, run: str) -> None:
         """Has the history know what happened in a run since."""
         history: list[Transition] = self.log.simulation.history(run)
-        self._projector.take(told(history[self._projected.get(run, 0) :]))
+        self._projector.take(records_of(history[self._projected.get(run, 0) :]))
         self._projected[run] = len(history)
         self.log.tell(run)
 

@@ -183,7 +183,7 @@ class Actions:
     # -- publishing and calling
 
     def _do(self, words: list[Token]) -> Node | None:
-        plain, told = divided(words)
+        plain, field_words = divided(words)
         found, limits = self._meant(plain), Limits()
         if not found.matches and (limits := limits_of(plain)).are_some:
             found = self._meant(limits.rest)
@@ -203,11 +203,11 @@ class Actions:
         if unsaid or (limits.are_some and entry.kind == "event"):
             self._unknown(words)
             return None
-        fields = given([*found.by, *told], names)
+        fields = given([*found.by, *field_words], names)
         if fields is None:
-            said = self.notes.said(told)
+            said = self.notes.said(field_words)
             text = f"`{said}` names no field of `{entry.name}`, which has {', '.join(names) or 'none'}. What is meant?"
-            self.notes.ask("unknown", text, told)
+            self.notes.ask("unknown", text, field_words)
             return None
         constant = best[0].constant
         verb = constant[1] if constant is not None else entry.name.split(".")[-1]

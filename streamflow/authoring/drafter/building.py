@@ -73,7 +73,7 @@ class Builder:
         self._block(block, (Exit(need=None, known=frozenset(), reason=self.reason),))
 
     def resume(self, nodes: Sequence[Node], block: Sequence[Node], entries: tuple[Exit, ...]) -> Exits:
-        """The steps of `block`, which goes on from `entries` in a draft with the steps `nodes`; the ways on."""
+        """The steps of `block`, which continues from `entries` in a draft with the steps `nodes`; the ways on."""
         self._nodes = {node.id: node for node in nodes}
         self._awaited = {event.name for node in nodes if isinstance(node, Await) for event in node.events}
         return self._block(block, entries)

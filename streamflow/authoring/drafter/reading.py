@@ -33,7 +33,7 @@ class Reader:
         self.root: Block = []
         self._blocks = Blocks({entry.name.split(".")[-1].lower(), "trigger"})
         self._blocks.begin(self.root, frozenset())
-        self._base: Block = self.root  # where a new sentence goes on
+        self._base: Block = self.root  # where a new sentence continues
         self._cursors: list[Block] = [self.root]  # where the next action goes
         self._nodes: list[Node] = []  # those with outcomes, in the order of the text
         self._before: list[Node] = []  # those of a draft that is edited
@@ -44,7 +44,7 @@ class Reader:
         self.actions = Actions(vocabulary, notes, self._blocks.new_id, entry.name, entry.stems)
 
     def resume(self, nodes: Sequence[Node], done: frozenset[str], taken: Iterable[str]) -> None:
-        """What is read goes on in a draft with the steps `nodes`, at a place where those in `done` are done. `taken`
+        """What is read continues in a draft with the steps `nodes`, at a place where those in `done` are done. `taken`
         are the ids that there are."""
         self._before = list(nodes)
         self._blocks.begin(self.root, done)

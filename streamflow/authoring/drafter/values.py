@@ -97,7 +97,7 @@ class _Filling:
         return decision if decision is not None else self._assumed(name, shape)
 
     def _fixed(self, name: str, shape: Shape) -> str | None:
-        """What the catalog itself says of a field: what tells the event from others, its id, time and key."""
+        """What the catalog itself says of a field: what distinguishes the event, its id, time and key."""
         values = shape.get("enum", ())
         if len(values) == 1 and isinstance(values[0], str):
             return quoted(values[0])

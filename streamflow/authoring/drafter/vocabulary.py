@@ -164,11 +164,11 @@ def _acted(entry: Entry, wanted: list[str], verbs: frozenset[str], known: frozen
     constant = next((entry.constants[one] for one in wanted if one in entry.constants), None)
     does = bool(verbs & entry.verbs)
     score, named, said = 0.0, False, False
-    telling = entry.named - known - entry.subject or entry.named
+    distinctive = entry.named - known - entry.subject or entry.named
     for place, one in enumerate(wanted):
         acts = place == 0 and one in verbs
         alternatives = verbs if acts else alike(one)
-        if alternatives & telling:
+        if alternatives & distinctive:
             score, named = score + 4, True
         elif one in entry.constants:
             score, said = score + 3, True
@@ -181,7 +181,7 @@ def _acted(entry: Entry, wanted: list[str], verbs: frozenset[str], known: frozen
         else:
             return None
     hits = {other for one in wanted for other in alike(one)} | (verbs if does else frozenset())
-    missing = len((telling | (entry.verbs & _STOPPED)) - hits) if constant is None else 0
+    missing = len((distinctive | (entry.verbs & _STOPPED)) - hits) if constant is None else 0
     if not said and not (named and (does or not missing)):
         return None
     return Match(entry, score - 0.5 * missing + (0.5 if entry.subject & known else 0.0), constant)

@@ -168,8 +168,8 @@ def _checked(made: Revision, notes: Notes) -> Revision | None:
     """The revision; None, with a question, if it has an error that the draft did not have, or changes nothing."""
     errors = [problem for problem in made.new_problems if problem.severity == "error"]
     for problem in errors[:1]:
-        told = f"{problem.message} {problem.fix}".strip()
-        notes.ask("not_understood", f"The draft would have an error then: {told}", span_of(tokens_of(notes.sentence)))
+        fault = f"{problem.message} {problem.fix}".strip()
+        notes.ask("not_understood", f"The draft would have an error then: {fault}", span_of(tokens_of(notes.sentence)))
     if not errors and not made.difference.changes:
         notes.ask("not_understood", "The draft says so already. What should change?", (0, len(notes.sentence)))
     return None if errors or not made.difference.changes else made

@@ -184,8 +184,8 @@ def _instead_or_also(part: Part, place: Place, rest: Sequence[Token]) -> Changes
     end = (rest[-1].end, rest[-1].end)
     choices = [part.notes.instead((rest[0].start, rest[0].start), "also ", "as well")]
     choices += [part.notes.instead(end, f" instead of {name}", f"instead of `{name}`") for name in names]
-    told = ", ".join(f"`{name}`" for name in names)
-    text = f"`{place.reason}` leads to {told} already. Is `{part.said(rest)}` done as well, or instead?"
+    followers = ", ".join(f"`{name}`" for name in names)
+    text = f"`{place.reason}` leads to {followers} already. Is `{part.said(rest)}` done as well, or instead?"
     part.notes.ask("ambiguous", text, part.tokens, choices)
     return []
 

@@ -230,12 +230,12 @@ def _fitting(part: Part, words: list[Token]) -> list[_Limit]:
         else:
             left.append(words[at])
             at += 1
-    telling = [token for token in bare(left) if not token.is_in(_GLUE)]
+    content = [token for token in bare(left) if not token.is_in(_GLUE)]
     known = list(_limits(part))
-    if not telling:
+    if not content:
         timed = [one for one in known if one.field != "delay.for"]
         return known if delays or part.first in {"make", "wait"} else timed
-    steps = {step.id for step in part.naming.meant(telling, lambda step: any(one.step is step for one in known))}
+    steps = {step.id for step in part.naming.meant(content, lambda step: any(one.step is step for one in known))}
     return [one for one in known if one.step.id in steps]
 
 

@@ -121,12 +121,12 @@ class Naming:
         """Whether all words are about the step, and one of them not only about the process."""
         own, subject = self.words_of(step)
         hits = [one for one in wanted if alike(one) & own]
-        telling = [one for one in hits if not alike(one) & subject] or (
+        distinct = [one for one in hits if not alike(one) & subject] or (
             hits if all(one in stems_of(step.id.replace("_", " ")) for one in wanted) else []
         )
         if isinstance(self.scene.nodes.get(step.id), Await):
-            telling = [one for one in hits if not alike(one) & self.scene.entry.subject]
-        return bool(telling) and all(alike(one) & (own | subject) for one in wanted)
+            distinct = [one for one in hits if not alike(one) & self.scene.entry.subject]
+        return bool(distinct) and all(alike(one) & (own | subject) for one in wanted)
 
     def _calls(self, step: Step, wanted: list[str]) -> bool:
         """Whether all words are about the step, and one of them about what it calls, not only about the process."""
@@ -135,8 +135,8 @@ class Naming:
             return False
         own, subject = self.words_of(step)
         process = self.scene.entry.named | self.scene.entry.titled
-        telling = any(alike(one) & node.entry.stems and not alike(one) & process for one in wanted)
-        return telling and all(alike(one) & (own | subject) for one in wanted)
+        is_distinct = any(alike(one) & node.entry.stems and not alike(one) & process for one in wanted)
+        return is_distinct and all(alike(one) & (own | subject) for one in wanted)
 
     def _exact(self, tokens: Tokens) -> Step | None:
         """The step whose id is written."""

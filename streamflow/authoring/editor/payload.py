@@ -19,7 +19,7 @@ class Payload:
     """New steps."""
 
     steps: list[dict[str, Any]]  # as a definition has them; the first ones have the needs of the place
-    on: tuple[str, ...]  # the needs with which it goes on after them
+    on: tuple[str, ...]  # the needs with which it continues after them
     takes_time: bool  # it waits, or asks people
 
 

@@ -140,7 +140,7 @@ def one_run(part: Part) -> Changes | None:
     key = match.groupdict().get("key")
     about = {*part.scene.entry.stems, *stems_of("key")}
     if key is not None and stem(key) not in about:
-        return part.ask(f"Runs are told apart by the key of the event. Is `{key}` that key?")
+        return part.ask(f"Runs are distinguished by the key of the event. Is `{key}` that key?")
     return [{"op": "set_field", "field": "runs", "value": "one"}]
 
 

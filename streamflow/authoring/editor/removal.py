@@ -67,8 +67,8 @@ def without_orphans(part: Part, changes: Changes) -> Changes:
     orphans = ", ".join(f"`{one}`" for one in gone if one not in removed)
     errors = [problem for problem in again.new_problems if problem.severity == "error"]
     if errors:
-        told = f"{errors[0].message} {errors[0].fix}".strip()
-        return part.ask(f"Nothing would lead to {orphans} any more, and without that the draft has an error: {told}")
+        fault = f"{errors[0].message} {errors[0].fix}".strip()
+        return part.ask(f"Nothing would lead to {orphans} any more, and without that the draft has an error: {fault}")
     if set(gone) == set(removed):
         return whole
     choice = part.notes.instead((part.tokens[0].start, part.tokens[-1].end), f"remove {' and '.join(gone)}")

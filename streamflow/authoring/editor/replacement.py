@@ -160,9 +160,9 @@ def valued(part: Part) -> Changes | None:
     return _set(part, what, [*name, *value], [])
 
 
-def _set(part: Part, what: list[Token], told: list[Token], old: list[Token]) -> Changes | None:
+def _set(part: Part, what: list[Token], words: list[Token], old: list[Token]) -> Changes | None:
     def fits(step: Step) -> bool:
-        fields = given(told, [one.name for one in _fields(step)])
+        fields = given(words, [one.name for one in _fields(step)])
         if fields is None or len(fields) != 1:
             return False
         has = next(one.expr for one in _fields(step) if one.name in fields)
@@ -171,7 +171,7 @@ def _set(part: Part, what: list[Token], told: list[Token], old: list[Token]) -> 
     step = part.naming.one(what, "is meant", fits)
     if step is None:
         return []
-    fields = given(told, [one.name for one in _fields(step)])
+    fields = given(words, [one.name for one in _fields(step)])
     assert fields is not None
     ((name, value),) = fields.items()
     expr = expression_of(part, step, name, value)

@@ -28,7 +28,7 @@ class InsertBetween(Operation):
     step: Step
     after: Need | None = None  # the step, or step.outcome, behind which it comes
     before: Id | None = None  # the step that comes next
-    outcome: Id | None = None  # the outcome of the new step with which it goes on; absent: when it ends well
+    outcome: Id | None = None  # the outcome of the new step with which it continues; absent: when it ends well
 
     def change(self, content: dict[str, Any]) -> None:
         """Raises Refused if the two steps do not follow each other."""
@@ -74,9 +74,9 @@ class InsertBetween(Operation):
         if any(step is next_ for step in following):
             return [next_]
         needs = next_.get("needs") or []
-        told = f"It needs {', '.join(f'`{need}`' for need in needs)}." if needs else "It begins with the run."
+        beginning = f"It needs {', '.join(f'`{need}`' for need in needs)}." if needs else "It begins with the run."
         raise Refused(
             "edit_target_unknown",
-            f"the step `{self.before}` does not follow `{self.after or 'the start of the run'}` directly. {told}",
+            f"the step `{self.before}` does not follow `{self.after or 'the start of the run'}` directly. {beginning}",
             "Name one of these as `after`." if needs else "Leave `after` out.",
         )

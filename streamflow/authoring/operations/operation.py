@@ -14,7 +14,7 @@ from streamflow.definition.syntax import nearest
 
 
 class Refused(Exception):
-    """An operation that cannot be applied: a stable code, what is wrong, and in a sentence of its own what to do."""
+    """An operation that cannot be applied: a stable code, what is wrong, and in a separate sentence what to do."""
 
     def __init__(self, code: str, problem: str, remedy: str = "") -> None:
         super().__init__(problem)
@@ -63,10 +63,10 @@ def ids(items: Iterable[dict[str, Any]] | None) -> list[str]:
     return [str(item.get("id")) for item in items or ()]
 
 
-def meant(name: str, names: list[str], told: str) -> str:
+def meant(name: str, names: list[str], known: str) -> str:
     """What to write instead of `name`, which is not one of `names`."""
     near = nearest(name, names)
-    return f"Did you mean `{near}`?" if near else f"{told} {', '.join(names[:20])}." if names else "There is none yet."
+    return f"Did you mean `{near}`?" if near else f"{known} {', '.join(names[:20])}." if names else "There is none yet."
 
 
 def free_id(content: dict[str, Any], id_: str) -> None:

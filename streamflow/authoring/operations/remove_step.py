@@ -27,11 +27,11 @@ class RemoveStep(Operation):
 
     op: Literal["remove_step"]
     step: Id
-    keep: Id | None = None  # the outcome whose way goes on, of a step with several
+    keep: Id | None = None  # the outcome whose way continues, of a step with several
     orphans: Literal["refuse", "remove"] = "refuse"
 
     def change(self, content: dict[str, Any]) -> None:
-        """Raises Refused if the way that goes on is not clear, and for orphans."""
+        """Raises Refused if the way that continues is not clear, and for orphans."""
         removed = step_of(content, self.step)
         kept = self._kept(content, removed)
         lost: list[str] = []
@@ -53,7 +53,7 @@ class RemoveStep(Operation):
             _take_out(content, step_of(content, id_))
 
     def _kept(self, content: dict[str, Any], removed: dict[str, Any]) -> frozenset[str]:
-        """The outcomes whose way goes on; the empty one stands for a need without outcome."""
+        """The outcomes whose way continues; the empty one stands for a need without outcome."""
         known = outcomes(removed)
         if self.keep is not None:
             if self.keep not in known:
@@ -84,7 +84,7 @@ class RemoveStep(Operation):
         self, content: dict[str, Any], removed: dict[str, Any], kept: frozenset[str] | None, lost: list[str]
     ) -> None:
         """Joins the ways on after `removed` to what it needed, and adds to `lost` the steps that nothing leads to any
-        more. With `kept` None nothing goes on."""
+        more. With `kept` None nothing continues."""
         above = list(removed.get("needs") or ())
         for step in followers(content, removed["id"]):
             if step["id"] in lost or step is removed:

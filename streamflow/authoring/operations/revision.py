@@ -82,8 +82,8 @@ class Refusal:
 
 
 def _facts(problem: Problem) -> dict[str, Any]:
-    told = {name: getattr(problem, name) for name in ("code", "pointer", "severity", "message", "fix")}
-    return {name: value for name, value in told.items() if value != "" or name == "pointer"}
+    facts = {name: getattr(problem, name) for name in ("code", "pointer", "severity", "message", "fix")}
+    return {name: value for name, value in facts.items() if value != "" or name == "pointer"}
 
 
 def apply(
@@ -114,8 +114,8 @@ def apply(
         except Refused as refused:
             return _refusal(refused.code, number, operation, refused.message, ())
         except DefinitionError as error:
-            told = " ".join(f"{one.pointer or '/'}: {one.message} {one.fix}".strip() for one in error.problems)
-            return _refusal("edit_breaks_shape", number, operation, told, error.problems)
+            message = " ".join(f"{one.pointer or '/'}: {one.message} {one.fix}".strip() for one in error.problems)
+            return _refusal("edit_breaks_shape", number, operation, message, error.problems)
     try:
         revised = draft.changed(editing)
     except DefinitionError as error:
@@ -144,7 +144,7 @@ def _revision(
     )
 
 
-def _refusal(code: str, number: int, operation: Operation, told: str, problems: tuple[Problem, ...]) -> Refusal:
+def _refusal(code: str, number: int, operation: Operation, message: str, problems: tuple[Problem, ...]) -> Refusal:
     return Refusal(
-        code=code, message=f"Operation {number + 1} ({operation.op}): {told}", operation=number, problems=problems
+        code=code, message=f"Operation {number + 1} ({operation.op}): {message}", operation=number, problems=problems
     )

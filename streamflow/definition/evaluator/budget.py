@@ -26,7 +26,7 @@ ITEM_BYTES = 8  # of a place in a list
 ENTRY_BYTES = 100  # of a field in a map
 FAILURE_STEPS = 10  # of a failure that is absorbed
 _SCAN = 64  # bytes of text that a function reads in one step
-SHORT = 1024  # characters that are read in no step of their own
+SHORT = 1024  # characters that are read without a separate step
 
 
 class Exhausted(ExpressionError):

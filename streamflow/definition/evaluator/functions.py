@@ -1,4 +1,4 @@
-"""The functions and operators of expressions by name, but those that have closures of their own
+"""The functions and operators of expressions by name, but those that have closures
 (`operators`, `patterns`)."""
 
 from __future__ import annotations

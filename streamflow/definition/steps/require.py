@@ -1,4 +1,4 @@
-"""`require`: a condition that must hold for the run to go on."""
+"""`require`: a condition that must hold for the run to continue."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import streamflow.models.openai_compatible
 from streamflow.conversations.service import Conversations
 from streamflow.history.reader import HistoryReader
 from streamflow.metrics.collector import ProcessMetrics
-from streamflow.metrics.registry import Process
+from streamflow.metrics.metric import Process
 from streamflow.models.endpoint import Finished, Part, Reported, Request, TextPart
 from streamflow.models.meter import Scope
 from streamflow.models.protocol import StopReason, Usage

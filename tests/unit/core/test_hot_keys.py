@@ -10,7 +10,7 @@ import pytest
 from streamflow.core.hot_keys import KEYS, HotKey, HotKeys, SpaceSaving
 from streamflow.engine.commands import FireTimer
 from streamflow.metrics.collector import ProcessMetrics
-from streamflow.metrics.registry import Process
+from streamflow.metrics.metric import Process
 from streamflow.simulation.store import MemoryStore
 from tests.builders import NOW_MS
 from tests.unit.core.test_partition import a_core, a_record

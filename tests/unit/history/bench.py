@@ -10,7 +10,7 @@ from streamflow.engine import transitions as t
 from streamflow.engine.commands import Event, Parent
 from streamflow.engine.transitions import Transition
 from streamflow.history.database import Database, migrate
-from streamflow.history.projection import Changes, Told, project_runs
+from streamflow.history.projection import Changes, RecordedTransition, project_runs
 from streamflow.history.rows import Progress
 from streamflow.history.sqlite import Sqlite
 from streamflow.history.writer import begin, load, write
@@ -51,10 +51,10 @@ def a_history(
     return made
 
 
-def told(transitions: Iterable[Transition]) -> list[Told]:
+def records_of(transitions: Iterable[Transition]) -> list[RecordedTransition]:
     """The same as records of one partition."""
     return [
-        Told(transition=each, value=encode_transition(each, None)[1], place=f"runs/0/{place}")
+        RecordedTransition(transition=each, value=encode_transition(each, None)[1], place=f"runs/0/{place}")
         for place, each in enumerate(transitions)
     ]
 
@@ -76,7 +76,7 @@ class Projector:
         self._folds: dict[str, Any] = {}
         self._at = Progress(topic="runs", partition=0, offset=0, end=0, record_ms=0, seen_ms=0)
 
-    def take(self, records: Sequence[Told], *, forget: bool = False) -> Changes:
+    def take(self, records: Sequence[RecordedTransition], *, forget: bool = False) -> Changes:
         if forget:
             self._folds.clear()
         self._folds.update(load(self.database, {each.transition.run for each in records} - self._folds.keys()))

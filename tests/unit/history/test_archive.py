@@ -23,7 +23,7 @@ from streamflow.history.upkeep import Upkeep
 from streamflow.history.writer import begin, positions
 from streamflow.settings import Connection, History, Settings, Tasks
 from tests.builders import NOW_MS
-from tests.unit.history.bench import Projector, a_history, an_event, dump, started, told
+from tests.unit.history.bench import Projector, a_history, an_event, dump, records_of, started
 
 LATER_MS = NOW_MS + 200 * DAY_MS
 
@@ -50,9 +50,11 @@ def fill(database: Database, count: int = 5) -> Projector:
     for number in range(count):
         beginning = started(event=an_event(id_=f"e{number}", city="Bern"))
         projector.take(
-            told(a_history(f"r{number}", beginning, (t.RunFailed(reason="no"), ""), start_ms=NOW_MS + 10_000 * number))
+            records_of(
+                a_history(f"r{number}", beginning, (t.RunFailed(reason="no"), ""), start_ms=NOW_MS + 10_000 * number)
+            )
         )
-    projector.take(told(a_history("open", started(event=an_event(id_="open")))))
+    projector.take(records_of(a_history("open", started(event=an_event(id_="open")))))
     return projector
 
 
@@ -178,7 +180,7 @@ def test_a_worker_that_runs_notices_a_rebuild(settings: Settings, database: Data
     rebuild(database, {"runs": ("T", {0: 0})}, None, lose_older=False)
 
     with pytest.raises(OperationError) as caught:
-        projector.take(told(a_history("r9", started())))
+        projector.take(records_of(a_history("r9", started())))
 
     assert caught.value.code == "history_moved"
     assert transitions(database, "r9") == []

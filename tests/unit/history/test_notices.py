@@ -19,7 +19,7 @@ from streamflow.settings import Notifications, NotificationTarget
 from streamflow.wire.dead_letter import DeadLetter, dead_letter
 from streamflow.wire.decoding import Record
 from tests.builders import NOW_MS
-from tests.unit.history.bench import Projector, a_history, a_store, started, told
+from tests.unit.history.bench import Projector, a_history, a_store, records_of, started
 
 TARGETS = {"on-call": NotificationTarget(url="env:ON_CALL_URL")}
 HOUR_MS = 3_600_000
@@ -41,7 +41,7 @@ def asked(*who: str) -> t.ApprovalRequested:
 
 
 def test_approvals_and_parked_steps_are_noted_once(store: Sqlite) -> None:
-    history = told(
+    history = records_of(
         a_history(
             "r1",
             started(),
@@ -63,7 +63,7 @@ def test_approvals_and_parked_steps_are_noted_once(store: Sqlite) -> None:
 
 
 def test_a_projection_from_the_beginning_notes_nothing_again(store: Sqlite) -> None:
-    history = told(a_history("r1", started(), (asked("bob"), "release")))
+    history = records_of(a_history("r1", started(), (asked("bob"), "release")))
     Projector(store).take(history)
     store.run("UPDATE notice SET state = 'spread'")
     rebuild(store, {"runs": ("T", {0: 0})}, None, lose_older=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from streamflow.history.open_work import OpenWork
 from streamflow.metrics.collector import ProcessMetrics
-from streamflow.metrics.registry import Process
+from streamflow.metrics.metric import Process
 from tests.unit.metrics.test_collector import exposed
 
 

@@ -41,7 +41,7 @@ from streamflow.history.rows import RunRow
 from streamflow.history.sqlite import Sqlite
 from streamflow.history.statistics import statistics, traffic
 from tests.builders import NOW_MS
-from tests.unit.history.bench import Fact, Projector, a_history, a_store, an_event, dump, started, told
+from tests.unit.history.bench import Fact, Projector, a_history, a_store, an_event, dump, records_of, started
 
 CALLED = CallRequested(operation="http.post", lane="default", input={}, due_ms=NOW_MS + 60_000)
 FAILED = AttemptFailed(code="http_500", message="no", retry_ms=NOW_MS + 9000)
@@ -57,7 +57,7 @@ def store(tmp_path: Path) -> Iterator[Sqlite]:
 
 def project(store: Sqlite, *histories: list[Transition]) -> Projector:
     projector = Projector(store)
-    projector.take(told([each for history in histories for each in history]))
+    projector.take(records_of([each for history in histories for each in history]))
     return projector
 
 
@@ -123,9 +123,9 @@ def test_an_open_run_says_what_it_waits_for_and_is_found_by_it(store: Sqlite, ki
     facts, shown, words = WAITS[kind]
     history = a_history("r1", started(), *facts, (t.RunCompleted(ended=("s",)), ""))
     projector = Projector(store)
-    for record in told(history[:-1]):
+    for record in records_of(history[:-1]):
         projector.take([record], forget=forget)
-    project_other = told(a_history("r2", started(), (t.WaitStarted(events=("other",), due_ms=None), "s")))
+    project_other = records_of(a_history("r2", started(), (t.WaitStarted(events=("other",), due_ms=None), "s")))
 
     def found(word: str) -> list[str]:
         return [each.run for each in list_runs(store, RunFilter(waits_for=word)).rows]
@@ -135,7 +135,7 @@ def test_an_open_run_says_what_it_waits_for_and_is_found_by_it(store: Sqlite, ki
     projector.take(project_other)
     assert [found(word) for word in words] == [["r1"]] * len(words)
     assert found("other") == ["r2"]
-    projector.take(told(history)[-1:], forget=forget)
+    projector.take(records_of(history)[-1:], forget=forget)
     assert [found(word) for word in words] == [[]] * len(words)
     assert the_run(store).waits_for is None
 
@@ -157,8 +157,8 @@ def test_a_run_that_ended_is_sealed_and_nothing_of_it_stays_open(store: Sqlite) 
     ]
     history = a_history("r1", *facts)
     projector = Projector(store)
-    projector.take(told(history[:2]))
-    projector.take(told(history[2:]))
+    projector.take(records_of(history[:2]))
+    projector.take(records_of(history[2:]))
 
     run = the_run(store)
     assert (run.status, run.ended_ms, run.duration_ms) == ("completed", NOW_MS + 3000, 3000)
@@ -190,7 +190,7 @@ def test_what_is_parked_is_trouble_until_it_goes_on(store: Sqlite) -> None:
     assert (row.kind, row.run, row.step, row.code) == ("parked", "r1", "charge", "http_500")
     assert [each.run for each in list_runs(store, RunFilter(status="parked")).rows] == ["r1"]
 
-    projector.take(told(history[4:]))
+    projector.take(records_of(history[4:]))
 
     assert list_trouble(store, Trouble(state="open")).rows == []
     assert list_trouble(store, Trouble()).rows[0].state == "settled"
@@ -212,8 +212,8 @@ def test_declared_attributes_come_from_the_trigger(store: Sqlite) -> None:
     search = {"city": "trigger.to.city", "total": "trigger.total", "gone": "trigger.nothing", "list": "trigger.items"}
     data: dict[str, Any] = {"to": {"city": "Bern"}, "total": 7, "items": [1]}
     projector = Projector(store, lambda sha: search if sha == "sha" else {})
-    projector.take(told(a_history("r1", started(event=an_event(**data)))))
-    projector.take(told(a_history("r2", started("other", an_event(**data)))))
+    projector.take(records_of(a_history("r1", started(event=an_event(**data)))))
+    projector.take(records_of(a_history("r2", started("other", an_event(**data)))))
 
     assert attributes_of(store, "r1") == {"city": "Bern", "total": "7"}
     assert attributes_of(store, "r2") == {}
@@ -225,7 +225,7 @@ def test_declared_attributes_come_from_the_trigger(store: Sqlite) -> None:
 )
 def test_an_attribute_is_the_number_however_its_producer_wrote_it(store: Sqlite, total: float, value: str) -> None:
     projector = Projector(store, lambda sha: {"total": "trigger.total"})
-    projector.take(told(a_history("r1", started(event=an_event(total=total)))))
+    projector.take(records_of(a_history("r1", started(event=an_event(total=total)))))
 
     assert attributes_of(store, "r1") == {"total": value}
     assert [r.run for r in list_runs(store, RunFilter(attributes={"total": value})).rows] == ["r1"]
@@ -355,12 +355,12 @@ def test_batches_restarts_and_copies_change_nothing(tmp_path: Path, seed: int) -
     while any(left):
         records.append(choose.choice([history for history in left if history]).pop(0))
     whole, pieces = a_store(tmp_path / "whole"), a_store(tmp_path / "pieces")
-    Projector(whole, lambda sha: search).take(told(records))
+    Projector(whole, lambda sha: search).take(records_of(records))
     projector, at = Projector(pieces, lambda sha: search), 0
     while at < len(records):
         size = choose.randint(1, 9)
         again = choose.randint(0, min(at, 12))
-        projector.take(told(records[at - again : at + size]), forget=choose.random() < 0.5)
+        projector.take(records_of(records[at - again : at + size]), forget=choose.random() < 0.5)
         at += size
 
     expected, found = dump(whole), dump(pieces)
@@ -376,7 +376,7 @@ def without_places(table: str, rows: list[tuple[object, ...]]) -> list[tuple[obj
 def test_a_batch_is_written_once_only(store: Sqlite) -> None:
     """A worker that does not know that another one has gone on writes nothing."""
     first, second = Projector(store), Projector(store)
-    records = told(a_history("r1", started()))
+    records = records_of(a_history("r1", started()))
     first.take(records)
     before = dump(store)
 
@@ -406,7 +406,7 @@ def test_facts_in_an_order_that_cannot_be_stop_nobody(tmp_path: Path, seed: int)
 
     for history in histories:
         for at in range(0, len(history), 7):
-            projector.take(told(history[at : at + 7]), forget=choose.random() < 0.5)
+            projector.take(records_of(history[at : at + 7]), forget=choose.random() < 0.5)
 
     assert store.rows("SELECT count(*) FROM run") == [(3,)]
     store.close()

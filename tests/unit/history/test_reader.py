@@ -14,7 +14,7 @@ from streamflow.history.reader import HistoryReader
 from streamflow.history.reading import TroubleFilter
 from streamflow.settings import History, Settings
 from tests.builders import NOW_MS
-from tests.unit.history.bench import Projector, a_history, a_store, started, told
+from tests.unit.history.bench import Projector, a_history, a_store, records_of, started
 
 
 def settings_of(path: Path) -> Settings:
@@ -28,7 +28,7 @@ def test_it_answers_what_the_store_tells(tmp_path: Path) -> None:
 async def answers(tmp_path: Path) -> None:
     store = a_store(tmp_path)
     wait = t.WaitStarted(events=("paid",), due_ms=None)
-    Projector(store).take(told(a_history("r1", started(), (wait, "pay"))))
+    Projector(store).take(records_of(a_history("r1", started(), (wait, "pay"))))
     reader = HistoryReader(settings_of(tmp_path), connections=2)
 
     pages = await asyncio.gather(*[reader.runs(RunFilter(key="K-1")) for _ in range(20)])
@@ -66,7 +66,7 @@ async def made_later(tmp_path: Path) -> None:
 
     store = a_store(tmp_path)
     assert await reader.run("r1") is None
-    Projector(store).take(told(a_history("r1", started())))
+    Projector(store).take(records_of(a_history("r1", started())))
     assert await reader.run("r1") is not None
     await reader.close()
     store.close()

@@ -19,7 +19,7 @@ from streamflow.history.session import Session
 from streamflow.history.sqlite import Sqlite
 from streamflow.history.writer import begin, positions
 from streamflow.metrics.collector import ProcessMetrics
-from streamflow.metrics.registry import Process
+from streamflow.metrics.metric import Process
 from streamflow.settings import Settings
 from streamflow.wire.transitions import encode_transition
 from tests.hostile_records import HEADERS, KEYS, VALUES

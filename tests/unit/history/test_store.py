@@ -16,7 +16,7 @@ from streamflow.history.sealing import unseal
 from streamflow.history.sqlite import Sqlite, only_writer
 from streamflow.history.store import open_store
 from streamflow.settings import History, Settings
-from tests.unit.history.bench import Projector, a_history, a_store, dump, started, told
+from tests.unit.history.bench import Projector, a_history, a_store, dump, records_of, started
 
 
 def settings_of(path: Path) -> Settings:
@@ -83,7 +83,7 @@ def test_a_full_store_is_migrated_forward_and_never_back(tmp_path: Path, monkeyp
     store = a_store(tmp_path)
     projector = Projector(store)
     for number in range(50):
-        projector.take(told(a_history(f"r{number}", started())))
+        projector.take(records_of(a_history(f"r{number}", started())))
     assert len(dump(store)["run"]) == 50
     newest = migrations("sqlite")[-1][0]
     later = [*migrations("sqlite"), (newest + 1, "ALTER TABLE run ADD COLUMN note TEXT NOT NULL DEFAULT '';")]
@@ -130,7 +130,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     store = a_store(tmp_path)
     ((pages,),) = store.rows("PRAGMA page_count")
     store.rows(f"PRAGMA max_page_count = {pages + 3}")
-    records = told([each for number in range(300) for each in a_history(f"r{number}", started())])
+    records = records_of([each for number in range(300) for each in a_history(f"r{number}", started())])
 
     with pytest.raises(OperationError) as caught:
         Projector(store).take(records)
@@ -150,7 +150,7 @@ def test_a_locked_file_is_told_and_survived(tmp_path: Path) -> None:
     store.rows("PRAGMA busy_timeout = 10")
     other = sqlite3.connect(tmp_path / "history.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    records = told(a_history("r1", started()))
+    records = records_of(a_history("r1", started()))
 
     with pytest.raises(OperationError) as caught:
         Projector(store).take(records)

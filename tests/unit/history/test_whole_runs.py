@@ -8,7 +8,7 @@ from streamflow.engine import transitions as t
 from streamflow.engine.transitions import Transition
 from streamflow.history.database import closing
 from streamflow.history.whole_runs import Wanted, recorded
-from tests.unit.history.bench import Projector, a_history, a_store, started, told
+from tests.unit.history.bench import Projector, a_history, a_store, records_of, started
 
 OPEN = a_history("r-1", started(), (t.ValuesSet(values={"a": 1}), "set"), (t.ValuesSet(values={"a": 2}), "more"))
 ENDED = a_history("r-2", started(), (t.ValuesSet(values={"a": 1}), "set"), (t.RunCompleted(ended=("set",)), ""))
@@ -17,7 +17,7 @@ ENDED = a_history("r-2", started(), (t.ValuesSet(values={"a": 1}), "set"), (t.Ru
 def test_only_what_is_not_known_is_told(tmp_path: Path) -> None:
     with closing(a_store(tmp_path)) as database:
         projector = Projector(database)
-        projector.take(told([*OPEN[:2], *ENDED]))
+        projector.take(records_of([*OPEN[:2], *ENDED]))
 
         def of(run: str, known: int) -> tuple[int, list[Transition]]:
             (found,) = recorded(database, [Wanted(run=run, known=known)])
@@ -35,7 +35,7 @@ def test_only_what_is_not_known_is_told(tmp_path: Path) -> None:
 
 def test_what_is_known_of_a_run_that_was_removed_is_not_told(tmp_path: Path) -> None:
     with closing(a_store(tmp_path)) as database:
-        Projector(database).take(told([*OPEN, *ENDED]))
+        Projector(database).take(records_of([*OPEN, *ENDED]))
         for table in ("transition", "sealed", "run"):
             database.run(f"DELETE FROM {table}")
         found = recorded(database, [Wanted(run="r-1", known=3), Wanted(run="r-2", known=3)])
@@ -44,6 +44,6 @@ def test_what_is_known_of_a_run_that_was_removed_is_not_told(tmp_path: Path) -> 
 
 def test_a_store_that_was_rebuilt_and_is_behind_does_not_lend_its_name_to_what_is_known(tmp_path: Path) -> None:
     with closing(a_store(tmp_path)) as database:
-        Projector(database).take(told(OPEN[:1]))
+        Projector(database).take(records_of(OPEN[:1]))
         (found,) = recorded(database, [Wanted(run="r-1", known=3)])
         assert (found.known, found.transitions) == (0, [])

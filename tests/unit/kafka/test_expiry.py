@@ -10,7 +10,7 @@ import pytest
 
 from streamflow.kafka.expiry import report_expiry
 from streamflow.metrics.collector import ProcessMetrics
-from streamflow.metrics.registry import Process
+from streamflow.metrics.metric import Process
 from streamflow.settings import Kafka
 from tests.servers.certificates import Authority
 from tests.unit.metrics.test_collector import exposed

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streamflow.engine.commands import KNOWN_REVISIONS
 from streamflow.kafka.connection import client_name
-from streamflow.kafka.members import Member, member_of, release, telling
+from streamflow.kafka.members import Member, member_of, member_role, release
 from streamflow.kafka.revisions import client_id
 from streamflow.kafka.worker_registry import RegisteredWorker, WorkerRegistration
 from streamflow.ops.fleet import unannounced, worker_rows
@@ -35,7 +35,7 @@ def test_a_client_that_tells_less_is_a_member_too(client: str) -> None:
 
 @given(st.text())
 def test_no_instance_id_is_taken_for_another_fact(instance: str) -> None:
-    found = member_of(client_name(Settings(), telling("ingress", instance)))
+    found = member_of(client_name(Settings(), member_role("ingress", instance)))
     assert (found.pid, found.revisions) == (os.getpid(), ())
 
 

@@ -31,7 +31,8 @@ from streamflow.engine.transitions import (
     WaitStarted,
 )
 from streamflow.metrics.collector import ProcessMetrics
-from streamflow.metrics.registry import BOUNDS, METRICS, OTHER, Kind, Process
+from streamflow.metrics.metric import Kind, Process
+from streamflow.metrics.registry import BOUNDS, METRICS, OTHER
 
 
 def exposed(metrics: ProcessMetrics) -> dict[str, dict[tuple[str, ...], float]]:

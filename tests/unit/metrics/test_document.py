@@ -11,7 +11,8 @@ import pytest
 
 from streamflow.metrics.collector import ProcessMetrics
 from streamflow.metrics.document import markdown
-from streamflow.metrics.registry import BOUNDS, METRICS, Kind, Process, declared
+from streamflow.metrics.metric import Kind, Process
+from streamflow.metrics.registry import BOUNDS, METRICS, declared
 from tests.unit.metrics.test_collector import exposed
 
 ROOT = Path(__file__).parents[3]

@@ -10,7 +10,7 @@ import pytest
 
 from streamflow.errors import OperationError
 from streamflow.metrics.collector import ProcessMetrics
-from streamflow.metrics.registry import Process
+from streamflow.metrics.metric import Process
 from streamflow.metrics.server import served
 
 

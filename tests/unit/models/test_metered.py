@@ -11,7 +11,7 @@ import pytest
 
 from streamflow.errors import OperationError, Rejected
 from streamflow.metrics.collector import ProcessMetrics
-from streamflow.metrics.registry import Process
+from streamflow.metrics.metric import Process
 from streamflow.models.capabilities import Form
 from streamflow.models.conversation import Conversation, UserMessage
 from streamflow.models.endpoint import Finished, Part, Reported, Request, TextPart

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from streamflow.errors import Rejected
-from streamflow.ops.dead_letters import Letter, letters_of
-from streamflow.ops.replay import select
+from streamflow.ops.dead_letters import Letter, letters_of, select
 from streamflow.wire.dead_letter import PREFIX, DeadLetter, Outgoing, dead_letter, original_of
 from streamflow.wire.decoding import Record
 from streamflow.wire.settlement import Settlement, encode_settlement, is_settlement

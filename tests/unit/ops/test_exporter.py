@@ -10,7 +10,7 @@ import pytest
 from streamflow.errors import OperationError
 from streamflow.kafka.topics import lane_topic_name
 from streamflow.metrics.collector import ProcessMetrics
-from streamflow.metrics.registry import Process
+from streamflow.metrics.metric import Process
 from streamflow.ops import exporter
 from streamflow.ops.exporter import LagGauges
 from streamflow.ops.lag import PartitionLag
@@ -26,7 +26,7 @@ IDLE = PartitionLag("ingress", "payments", 1, 4, 6, 0, 0.0, unread=2)
 
 def test_a_measurement_becomes_gauges() -> None:
     metrics = ProcessMetrics(Process.EXPORTER)
-    LagGauges(SETTINGS, metrics).tell([ENGINE, LANE, GONE, IDLE], {("streamflow.dead-letters", 0): 12}, 100.0)
+    LagGauges(SETTINGS, metrics).update([ENGINE, LANE, GONE, IDLE], {("streamflow.dead-letters", 0): 12}, 100.0)
     found = exposed(metrics)
     commands, lane = ("streamflow.engine", "0", "streamflow.commands"), ("3", "streamflow.tasks.default")
 
@@ -46,8 +46,8 @@ def test_a_measurement_becomes_gauges() -> None:
 def test_what_is_not_measured_any_more_is_dropped() -> None:
     metrics = ProcessMetrics(Process.EXPORTER)
     gauges = LagGauges(SETTINGS, metrics)
-    gauges.tell([ENGINE, LANE, GONE], {}, 100.0)
-    gauges.tell([ENGINE], {}, 105.0)
+    gauges.update([ENGINE, LANE, GONE], {}, 100.0)
+    gauges.update([ENGINE], {}, 105.0)
     found = exposed(metrics)
     assert list(found["streamflow_consumer_lag_records"]) == [("streamflow.engine", "0", "streamflow.commands")]
     assert "streamflow_topic_trouble" not in found
@@ -62,7 +62,7 @@ def test_what_one_partition_of_thousands_lags_is_exported() -> None:
         role, topic, number = lags[behind].role, lags[behind].topic, lags[behind].partition
         now = list(lags)
         now[behind] = PartitionLag(role, topic, number, 5, 9, 4, 999.0, unread=4)
-        gauges.tell(now, {}, 100.0)
+        gauges.update(now, {}, 100.0)
         found = exposed(metrics)
         seconds = found["streamflow_consumer_lag_seconds"]
         assert {place[1:]: value for place, value in seconds.items() if value} == {(str(number), topic): 999.0}
@@ -74,8 +74,8 @@ def test_what_one_partition_of_thousands_lags_is_exported() -> None:
 def test_a_topic_that_goes_leaves_no_gauge() -> None:
     metrics = ProcessMetrics(Process.EXPORTER)
     gauges = LagGauges(SETTINGS, metrics)
-    gauges.tell([ENGINE, IDLE], {}, 100.0)
-    gauges.tell([ENGINE], {}, 105.0)
+    gauges.update([ENGINE, IDLE], {}, 100.0)
+    gauges.update([ENGINE], {}, 105.0)
     assert not [name for name, series in exposed(metrics).items() if any("payments" in place for place in series)]
 
 
@@ -85,7 +85,7 @@ def test_an_unknown_age_is_the_last_known_one_and_the_time_since() -> None:
 
     def told(committed: int, seconds: float | None, at_s: float) -> float | None:
         lag = PartitionLag("engine", "streamflow.commands", 0, committed, 9, 9 - committed, seconds)
-        gauges.tell([lag], {}, at_s)
+        gauges.update([lag], {}, at_s)
         found = exposed(metrics)
         assert found["streamflow_consumer_lag_records"] == {
             ("streamflow.engine", "0", "streamflow.commands"): 9 - committed

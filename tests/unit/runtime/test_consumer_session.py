@@ -13,7 +13,7 @@ from aiokafka.structs import TopicPartition
 
 from streamflow.errors import OperationError
 from streamflow.metrics.collector import ProcessMetrics
-from streamflow.metrics.registry import Process
+from streamflow.metrics.metric import Process
 from streamflow.runtime import consumer_session
 from streamflow.runtime.consumer_session import ConsumerSession, serve_sessions, within
 from tests.unit.metrics.test_collector import exposed

@@ -25,7 +25,7 @@ from streamflow.sidecar.job_runner import JobRunner, command_of
 from streamflow.sidecar.principal import EVERY_RIGHT
 from tests.access import MemoryAccess
 from tests.sidecar_log import MemoryLog
-from tests.unit.history.bench import Projector, a_store, told
+from tests.unit.history.bench import Projector, a_store, records_of
 from tests.unit.sidecar.test_runs import code
 
 Start = Callable[..., str]
@@ -38,7 +38,7 @@ def runs(app: FastAPI, client: TestClient, settings: Settings, log: MemoryLog, s
     store = a_store(settings.history.path.parent)
     projector = Projector(store)
     for run in found:
-        projector.take(told(log.simulation.history(run)))
+        projector.take(records_of(log.simulation.history(run)))
     store.close()
     reader = HistoryReader(settings)
     app.state.streamflow = replace(app.state.streamflow, history=reader)

@@ -11,7 +11,7 @@ from streamflow.access.directory import Directory
 from streamflow.access.key_changes import add_key, revoke_key
 from streamflow.errors import OperationError
 from streamflow.metrics.collector import ProcessMetrics
-from streamflow.metrics.registry import Process
+from streamflow.metrics.metric import Process
 from streamflow.sidecar.key_expiry import KeyExpiry
 from tests.access import MemoryAccess
 from tests.unit.metrics.test_collector import exposed

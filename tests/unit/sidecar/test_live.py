@@ -30,7 +30,7 @@ from streamflow.sidecar.event_streams import Streams
 from streamflow.sidecar.live_hub import Hub
 from streamflow.sidecar.principal import EVERY_RIGHT, Right
 from tests.sidecar_log import MemoryLog
-from tests.unit.history.bench import Projector, a_store, told
+from tests.unit.history.bench import Projector, a_store, records_of
 from tests.unit.sidecar.test_runs import NO_RUN
 
 Start = Callable[..., str]
@@ -117,7 +117,7 @@ def test_a_list_is_told_of_when_the_store_has_the_change(
 ) -> None:
     before = subscribe(socket, channel)
     projector = Projector(store)
-    projector.take(told(log.simulation.history(start())))
+    projector.take(records_of(log.simulation.history(start())))
     changed = socket.receive_json()
     assert (changed["channel"], changed["kind"]) == (channel, "changed")
     assert changed["cursor"] != before["cursor"]
@@ -127,7 +127,7 @@ def test_a_list_is_told_of_when_the_store_has_the_change(
     assert socket.receive_json()["kind"] == "changed"  # that was missed
     socket.send_json({"unsubscribe": channel})
     assert subscribe(socket, channel, changed["cursor"])["kind"] == "subscribed"
-    projector.take(told(log.simulation.history(start(key="R-2"))))
+    projector.take(records_of(log.simulation.history(start(key="R-2"))))
     assert socket.receive_json()["cursor"] != changed["cursor"]
 
 

@@ -24,7 +24,7 @@ from streamflow.settings import History, Settings
 from streamflow.sidecar import principal
 from streamflow.sidecar.principal import EVERY_RIGHT
 from streamflow.sidecar.search import NEXT_ACTION
-from tests.unit.history.bench import Projector, a_history, a_store, an_event, started, told
+from tests.unit.history.bench import Projector, a_history, a_store, an_event, records_of, started
 from tests.unit.sidecar.test_runs import code
 
 PATHS = (
@@ -59,7 +59,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("s-1", "survey", "A-1", started(event=an_event(id_="e-1", city="Rome")), (t.RunFailed(reason="down"), "")),
     )
     for place, (run, definition, key, *facts) in enumerate(runs):
-        projector.take(told(a_history(run, *facts, definition=definition, key=key, start_ms=BEGUN_MS + place)))
+        projector.take(records_of(a_history(run, *facts, definition=definition, key=key, start_ms=BEGUN_MS + place)))
     changes = Changes()
     changes.logs += [
         LogRow(run="r-1", seq=n, at_ms=BEGUN_MS, role="engine", level="info", event="decided", fields="{}")

@@ -26,7 +26,7 @@ from streamflow.sidecar.guard import is_open
 from tests.access import MemoryAccess
 from tests.conftest import TEST_ALL
 from tests.sidecar_log import MemoryLog
-from tests.unit.history.bench import Projector, a_store, told
+from tests.unit.history.bench import Projector, a_store, records_of
 from tests.unit.sidecar.users.every_route import Route, places_in, put, routes_of
 from tests.unit.sidecar.users.people import PASSWORD, Clock, bearer, key_of, log_in, start, tokens
 from tests.unit.sidecar.users.test_access import CROSS_SITE
@@ -138,7 +138,7 @@ def root(place: TestClient, access: MemoryAccess, app: FastAPI, store: Sqlite) -
 def owned(place: TestClient, root: dict[str, str], store: Sqlite, log: MemoryLog) -> dict[str, str]:
     """What `limited` has no right to: ids by the name of the parameter, of a refund and of what is root's own."""
     run = str(start(place, root, "refund").json()["run"])
-    Projector(store).take(told(log.simulation.history(run)))
+    Projector(store).take(records_of(log.simulation.history(run)))
     job = {"action": "cancel", "filter": {"definition": "refund"}, "reason": "root's own reason"}
     session = bearer(tokens(place, "root")["access_token"])
     answers = {
