@@ -20,8 +20,9 @@ from prometheus_client.utils import floatToGoString
 from streamflow.core.flow import BY_ATTEMPT, BY_CLASS, Moved, moved
 from streamflow.engine.outcome import Decision
 from streamflow.engine.transitions import Transition
-from streamflow.metrics import registry
-from streamflow.metrics.registry import OTHER, Kind, Process, bounds_of, declared, series_of
+from streamflow.metrics.metric import Kind, Process
+from streamflow.metrics.metric import Metric as Declared
+from streamflow.metrics.registry import OTHER, bounds_of, declared, series_of
 
 _VALUE_CHARS = 200  # of a label's value; names are shorter
 _FLOWS = 20_000  # combinations of definition, step and fact of which the series are remembered
@@ -148,11 +149,11 @@ class ProcessMetrics(Collector):
             if metric.kind is Kind.HISTOGRAM:
                 yield _histogram(metric, distributions[name])
             else:
-                family = CounterMetricFamily if metric.kind is Kind.COUNTER else GaugeMetricFamily
-                told = family(metric.family, metric.help, labels=metric.labels, unit=metric.unit)
+                made = CounterMetricFamily if metric.kind is Kind.COUNTER else GaugeMetricFamily
+                family = made(metric.family, metric.help, labels=metric.labels, unit=metric.unit)
                 for place, value in values[name].items():
-                    told.add_metric(place, value)
-                yield told
+                    family.add_metric(place, value)
+                yield family
 
     def describe(self) -> Iterator[Metric]:
         """Nothing: a registry need not collect to know our names."""
@@ -240,7 +241,7 @@ class ProcessMetrics(Collector):
         return [0.0]
 
     def _place(
-        self, metric: registry.Metric, labels: Mapping[str, str], series: Mapping[tuple[str, ...], object]
+        self, metric: Declared, labels: Mapping[str, str], series: Mapping[tuple[str, ...], object]
     ) -> tuple[tuple[str, ...], bool]:
         """The values of a series in the order of its labels, and whether it is beyond a bound."""
         names = metric.labels
@@ -261,14 +262,14 @@ class ProcessMetrics(Collector):
         self._other(label)
         return OTHER
 
-    def _used(self, metric: registry.Metric, place: tuple[str, ...]) -> None:
+    def _used(self, metric: Declared, place: tuple[str, ...]) -> None:
         """A series has come: its values are among those that are exported."""
         for label, value in zip(metric.labels, place, strict=True):
             if value != OTHER:  # which there is always room for
                 uses = self._uses.setdefault(label, {})
                 uses[value] = uses.get(value, 0) + 1
 
-    def _places(self, metric: registry.Metric, labels: Mapping[str, str]) -> list[tuple[str, ...]]:
+    def _places(self, metric: Declared, labels: Mapping[str, str]) -> list[tuple[str, ...]]:
         """The series of a metric that have these labels."""
         series = self._values[metric.name]
         if len(labels) == len(metric.labels):  # one, without a search: many are forgotten one by one
@@ -277,7 +278,7 @@ class ProcessMetrics(Collector):
         wanted = labels.items()
         return [place for place in series if wanted <= dict(zip(metric.labels, place, strict=True)).items()]
 
-    def _drop(self, metric: registry.Metric, place: tuple[str, ...]) -> None:
+    def _drop(self, metric: Declared, place: tuple[str, ...]) -> None:
         """A gauge has gone: values that no other series has make room for others."""
         self._values[metric.name].pop(place).clear()  # an empty cell is looked up again when it is set
         self._stale += 1
@@ -298,14 +299,14 @@ def _clean(value: str) -> str:
 
 
 def _histogram(
-    metric: registry.Metric, series: Mapping[tuple[str, ...], tuple[tuple[int, ...], float]]
+    metric: Declared, series: Mapping[tuple[str, ...], tuple[tuple[int, ...], float]]
 ) -> HistogramMetricFamily:
-    told = HistogramMetricFamily(metric.family, metric.help, labels=metric.labels, unit=metric.unit)
+    family = HistogramMetricFamily(metric.family, metric.help, labels=metric.labels, unit=metric.unit)
     bounds = [*(str(floatToGoString(bound)) for bound in metric.buckets), "+Inf"]  # type: ignore[no-untyped-call]
     for place, (counts, total) in series.items():
         below, buckets = 0, []
         for bound, count in zip(bounds, counts, strict=True):
             below += count
             buckets.append((bound, float(below)))
-        told.add_metric(place, buckets, total)
-    return told
+        family.add_metric(place, buckets, total)
+    return family

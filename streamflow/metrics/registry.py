@@ -8,23 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from streamflow.metrics.metric import Kind, Metric, Process, counter, gauge, histogram
-
-__all__ = [
-    "ALL",
-    "BOUNDS",
-    "EXPORTER_BOUNDS",
-    "EXPORTER_SERIES",
-    "METRICS",
-    "OTHER",
-    "SERIES",
-    "Kind",
-    "Metric",
-    "Process",
-    "bounds_of",
-    "declared",
-    "series_of",
-]
+from streamflow.metrics.metric import Metric, Process, counter, gauge, histogram
 
 OTHER = "other"
 """The value of a label beyond its bound, of a counter or a distribution."""
