@@ -231,7 +231,7 @@ def test_the_command_line_makes_the_first_admin_and_what_follows(cli: Cli, tmp_p
     told = json.loads(cli("audit", "list", "--json"))["entries"]
     assert {entry["who"].split(":")[0] for entry in told} == {"command line"}
     assert [entry["action"] for entry in told[:4]] == ["user.added", "user.added", "key.added", "key.rotated"]
-    assert shown.rpartition("_")[2] not in json.dumps(told)
+    assert shown.split("_", 2)[2] not in json.dumps(told)
     end = cli("audit", "verify").splitlines()[-1]
     cli("access", "users", "groups", "shop")
     cli("audit", "verify", "--expect", end)

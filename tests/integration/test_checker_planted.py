@@ -30,7 +30,7 @@ from tests.proof.ledger import Ledger
 from tests.proof.world import ROOT
 
 __all__ = ["bench", "ledger"]
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
 
 DELAYS = """
 name: delays

@@ -25,7 +25,7 @@ from tests.conftest import eventually
 from tests.integration.workers import Bench, Worker, bench, make_bench
 
 __all__ = ["bench"]
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
 
 SHARES = """
 name: shares

@@ -16,7 +16,7 @@ from streamflow.kafka.embedded.broker import EmbeddedBroker
 from tests.conftest import only_full
 from tests.integration.workers import Bench, complaints, make_bench
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
 
 
 @pytest.fixture

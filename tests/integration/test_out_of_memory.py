@@ -11,7 +11,7 @@ from tests.integration.forked import altered
 from tests.integration.workers import Bench, bench
 
 __all__ = ["bench"]
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
 GREEDY = "greedy"
 
 

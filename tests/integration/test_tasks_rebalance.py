@@ -8,7 +8,7 @@ from streamflow.ids import partition_of
 from tests.integration.lanes import LaneBench, lanes
 
 __all__ = ["lanes"]
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
 
 
 def test_tasks_that_come_first_after_a_rebalance_of_an_idle_lane_are_done(lanes: LaneBench) -> None:
