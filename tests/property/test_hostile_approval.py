@@ -121,7 +121,7 @@ ANSWERS = st.lists(
 ).map(lambda some: [*some, Answer("Done.")])
 
 looked_at = settings(
-    max_examples=examples(60),
+    max_examples=examples(36),
     deadline=None,
     derandomize=True,
     database=None,
