@@ -40,7 +40,7 @@ class Tracing(Section):
         "command or record count as one",
     )
     batch_spans: int = Field(default=512, ge=1, le=10_000, description="maximum number of spans of one export")
-    export_s: float = Field(default=2.0, ge=0.05, le=60, description="seconds between exports, unless a batch is full")
+    export_s: float = Field(default=5.0, ge=0.05, le=60, description="seconds between exports, unless a batch is full")
     timeout_s: float = Field(
         default=10.0, ge=0.1, le=60, description="seconds for one export, after which its spans are dropped"
     )

@@ -71,7 +71,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield made
 
 
-@pytest.mark.skipif(not TEST_ALL, reason="two minutes: in make test-full")
 def test_what_is_printed_suffices_for_every_role(world: World) -> None:
     decisions = world.kafka.decisions()
 
@@ -89,9 +88,9 @@ def test_what_is_printed_suffices_for_every_role(world: World) -> None:
     assert {one.user for one in made} == {f"streamflow-{role.value}" for role in Role}
     denied = {one[:4] for one in made if not one.allowed and (one.operation, one.resource) != ASKED_FIRST}
     assert denied == set()
-    # and nothing is printed that is not asked for: the topics were made before
+    # and nothing is printed that is not asked for: the topics were made before; a busy machine may not come to all of it
     unused = printed_uses(world) - uses(world.kafka.decisions(whole=True).so_far())
-    assert unused == set()
+    assert not TEST_ALL or unused == set()
 
 
 def prepare(world: World) -> None:
