@@ -88,7 +88,7 @@ def test_what_is_printed_suffices_for_every_role(world: World) -> None:
     assert {one.user for one in made} == {f"streamflow-{role.value}" for role in Role}
     denied = {one[:4] for one in made if not one.allowed and (one.operation, one.resource) != ASKED_FIRST}
     assert denied == set()
-    # and nothing is printed that is not asked for: the topics were made before; a busy machine may not come to all of it
+    # and nothing is printed that is not asked for: the topics were made before. A busy machine does not come to all
     unused = printed_uses(world) - uses(world.kafka.decisions(whole=True).so_far())
     assert not TEST_ALL or unused == set()
 
