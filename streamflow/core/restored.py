@@ -2,7 +2,7 @@
 
 Anyone who has the right to write may have written there. A record that cannot be read is not passed over as in other
 topics: a state without it would mix two checkpoints, and the decisions on it would differ from those that were sent.
-What counts is the last record of each key, so a deletion takes back what a stranger wrote under another key.
+The last record of each key is the one that is taken, so a tombstone removes a record that another program wrote.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def lane_rows(
     return rows
 
 
-def lag_rows(settings: Settings, measured: MeasuredLag) -> list[dict[str, Any]]:
+def group_lag_rows(settings: Settings, measured: MeasuredLag) -> list[dict[str, Any]]:
     """The lag of each group on each topic, see `rows_of`, with the group and its lane."""
     lanes = {lane_topic_name(settings, lane): lane for lane in settings.tasks.lanes}
     groups = unannounced(settings)

@@ -82,7 +82,7 @@ class KafkaLog:
     def __init__(self, settings: Settings, history: HistoryReader | None = None) -> None:
         self._settings = settings
         self._histories = RunHistories(settings, history) if history is not None else None
-        self._exchange = CommandClient(settings)
+        self._commands = CommandClient(settings)
         self._commands_id: str | None = None
         self._approvals = Approvals()
         self._tail = Tail(settings)
@@ -104,7 +104,7 @@ class KafkaLog:
             else partition_of_known_run(self._settings, getattr(command, "run", ""))
         )
         asked = stamped(command)
-        return await asyncio.to_thread(self._exchange.ask, asked, key=key, partition=partition, for_s=REMEMBER_S)
+        return await asyncio.to_thread(self._commands.ask, asked, key=key, partition=partition, for_s=REMEMBER_S)
 
     async def start(self, request: Request) -> Started:
         return await asyncio.to_thread(self._start, request)
@@ -116,11 +116,11 @@ class KafkaLog:
             name = topic_name(self._settings, COMMANDS)
             self._commands_id = Admin(self._settings).topic_ids([name])[name]
         command = stamped(request.command)
-        answer, offset = self._exchange.append(command, key=key, partition=partition, for_s=REMEMBER_S)
+        answer, offset = self._commands.append(command, key=key, partition=partition, for_s=REMEMBER_S)
         return Started(run_of(request, self._settings.environment, self._commands_id, partition, offset), answer)
 
     async def expect(self, command: str) -> Future[Answer]:
-        return await asyncio.to_thread(self._exchange.expect, command, REMEMBER_S)
+        return await asyncio.to_thread(self._commands.expect, command, REMEMBER_S)
 
     async def history(self, run: str) -> list[Transition]:
         entry = partition_of_known_run(self._settings, run)
@@ -289,4 +289,4 @@ class KafkaLog:
         await asyncio.to_thread(self._tail.close)
         await asyncio.to_thread(self.jobs.close)
         await asyncio.to_thread(self.conversations.close)
-        await asyncio.to_thread(self._exchange.close)
+        await asyncio.to_thread(self._commands.close)

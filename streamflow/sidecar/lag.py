@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from streamflow.operations.callbacks import API_PATH
-from streamflow.ops.fleet import lag_rows, lane_rows, worker_rows
+from streamflow.ops.fleet import group_lag_rows, lane_rows, worker_rows
 from streamflow.sidecar.principal import Right, needs
 from streamflow.sidecar.problems import declared
 from streamflow.sidecar.state import LogOf, StateOf
@@ -27,7 +27,7 @@ async def lag(
     up, null when that is not known yet, or when it falls behind; and the state of a topic that cannot be read."""
     found = await log.lag()
     return {
-        "rows": [asdict(one) for one in found.partitions] if partitions else lag_rows(state.settings, found),
+        "rows": [asdict(one) for one in found.partitions] if partitions else group_lag_rows(state.settings, found),
         "next": None,
     }
 

@@ -10,6 +10,7 @@ from streamflow.authoring.drafter.tokens import Token, words_at
 
 _TRYING = frozenset({"try", "attempt"})
 _MOST = 1000  # attempts that a definition allows
+_AT_MOST = ("at most", "up to", "no more than", "not more than")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +55,6 @@ def _count(tokens: list[Token]) -> tuple[int, int | None]:
         return len(tokens), None
     before = next((taken for taken in (3, 2) if words_at(tokens, at - taken, *_AT_MOST) == taken), 0)
     return at - before, int(number)
-
-
-_AT_MOST = ("at most", "up to", "no more than", "not more than")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from streamflow.authoring.drafter.notes import CHOICES, Notes
@@ -103,7 +103,7 @@ class Naming:
             own |= node.entry.named | (node.entry.titled - node.entry.constants.keys())
             if isinstance(node.entry.spec, OperationSpec):
                 own |= node.entry.titled
-        texts = [text for part in _data(step) for text in _literals(part.expr)]
+        texts = [text for part in fields_of(step) for text in _literals(part.expr)]
         if step.fail is not None or step.print is not None:
             texts += _literals((step.fail.reason if step.fail else "") + (step.print.text if step.print else ""))
         own |= {one for text in texts for one in stems_of(text)}
@@ -114,7 +114,7 @@ class Naming:
         """The fields of the trigger that the data of a step has; one that is true or false would say when, not what."""
         spec = self.scene.entry.spec
         declared = shape_of(spec.schema_).get("properties", {}) if isinstance(spec, EventSpec) else {}
-        names = {name for part in _data(step) for name in _TRIGGER.findall(part.expr)}
+        names = {name for part in fields_of(step) for name in _TRIGGER.findall(part.expr)}
         return [name for name in names if name in declared and types_of(declared[name]) != {"boolean"}]
 
     def _has(self, step: Step, wanted: list[str]) -> bool:
@@ -152,7 +152,8 @@ def _words(token: Token) -> list[str]:
     return parts or [token.lower]
 
 
-def _data(step: Step) -> Iterable[Mapping]:
+def fields_of(step: Step) -> Sequence[Mapping]:
+    """The fields that a step fills: those of the event that it emits, or of the operation's input."""
     if step.emit is not None:
         return step.emit.data
     return step.call.with_ if step.call is not None else ()

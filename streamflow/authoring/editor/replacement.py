@@ -9,11 +9,12 @@ from streamflow.authoring.drafter.fields import quoted
 from streamflow.authoring.drafter.said_fields import given
 from streamflow.authoring.drafter.tokens import Token
 from streamflow.authoring.editor.insertion import rewired
+from streamflow.authoring.editor.naming import fields_of
 from streamflow.authoring.editor.part import Changes, Part
 from streamflow.authoring.editor.payload import Payload, payload
 from streamflow.authoring.editor.places import Place, place_at
 from streamflow.authoring.editor.values import expression_of
-from streamflow.definition.model import Mapping, Step
+from streamflow.definition.model import Step
 
 _WHEN = ("as soon as", "whenever", "when", "once", "if", "in case", "after")
 
@@ -155,23 +156,23 @@ def valued(part: Part) -> Changes | None:
     if of is None or to is None or not 1 < of[0] < to[0] or to[1] == len(part.tokens):
         return None
     name, what, value = part.tokens[1 : of[0]], part.tokens[of[1] : to[0]], part.tokens[to[1] :]
-    if not part.naming.meant(what, lambda step: bool(_fields(step))):
+    if not part.naming.meant(what, lambda step: bool(fields_of(step))):
         return None
     return _set(part, what, [*name, *value], [])
 
 
 def _set(part: Part, what: list[Token], words: list[Token], old: list[Token]) -> Changes | None:
     def fits(step: Step) -> bool:
-        fields = given(words, [one.name for one in _fields(step)])
+        fields = given(words, [one.name for one in fields_of(step)])
         if fields is None or len(fields) != 1:
             return False
-        has = next(one.expr for one in _fields(step) if one.name in fields)
+        has = next(one.expr for one in fields_of(step) if one.name in fields)
         return not old or has in {quoted(old[0].text), old[0].lower}
 
     step = part.naming.one(what, "is meant", fits)
     if step is None:
         return []
-    fields = given(words, [one.name for one in _fields(step)])
+    fields = given(words, [one.name for one in fields_of(step)])
     assert fields is not None
     ((name, value),) = fields.items()
     expr = expression_of(part, step, name, value)
@@ -181,9 +182,3 @@ def _set(part: Part, what: list[Token], words: list[Token], old: list[Token]) ->
         return []
     group = "emit.data" if step.emit is not None else "call.with"
     return [{"op": "set_field", "step": step.id, "field": f"{group}.{name}.expr", "value": expr}]
-
-
-def _fields(step: Step) -> Sequence[Mapping]:
-    if step.emit is not None:
-        return step.emit.data
-    return step.call.with_ if step.call is not None else ()

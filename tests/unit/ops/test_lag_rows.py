@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 
 from streamflow.cli.lag import board
-from streamflow.ops.fleet import lag_rows, lane_rows
+from streamflow.ops.fleet import group_lag_rows, lane_rows
 from streamflow.ops.lag import PartitionLag
 from streamflow.ops.lag_rows import MeasuredLag, Rates, rows_of, totals
 from streamflow.settings import Mirror, Settings
@@ -58,7 +58,7 @@ def test_an_age_that_is_not_known_is_none_and_not_nothing() -> None:
 def test_pages_get_the_rows_of_the_command_line_with_groups_and_lanes() -> None:
     partitions = [ENGINE, LANE, GONE, UNKNOWN, PartitionLag("mirror", "streamflow.runs", 0, 1, 1, 0, 0.0)]
     drains = {("engine", "streamflow.commands"): 4.0, ("tasks", "streamflow.tasks.default"): inf}
-    rows = lag_rows(SETTINGS, MeasuredLag(partitions=partitions, drains=drains))
+    rows = group_lag_rows(SETTINGS, MeasuredLag(partitions=partitions, drains=drains))
     assert [(row["group"], row["lane"]) for row in rows] == [
         ("streamflow.engine", None),
         ("streamflow.tasks.default", "default"),
