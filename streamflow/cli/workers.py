@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +9,7 @@ import typer
 from streamflow.cli import output
 from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
+from streamflow.kafka.aiokafka_patches import run_and_disconnect
 from streamflow.kafka.members import members_of
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.worker_registry import registered_workers
@@ -27,7 +27,7 @@ def workers(
     which lane and operations it serves, and whether it is draining."""
     settings = session_of(ctx).settings
     groups = unannounced(settings)
-    found = asyncio.run(members_of(settings, list(groups.values())))
+    found = run_and_disconnect(members_of(settings, list(groups.values())))
     announced = registered_workers(settings, read_log(settings))
     rows = worker_rows(announced, {name: found[group] for name, group in groups.items()})
     rows = [row for row in rows if role in (None, row["role"])]

@@ -12,6 +12,10 @@ does not take for a lost connection (seen: a task worker that ended when its bro
 
 **Refused.** A client that a broker does not let in gets "unable to bootstrap", and why only in a line of aiokafka's
 own log. The reason is logged here with its code, for every client and every attempt, a few times a minute.
+
+**Ended.** aiokafka waits for the end of most of its connections, but not of those that it gave up or only bootstrapped
+from. Over TLS an end takes a round trip, and a loop that ends before it leaves the socket open. `run_and_disconnect`
+waits for all.
 """
 
 from __future__ import annotations
@@ -19,7 +23,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from typing import Any
+import weakref
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import structlog
 from aiokafka import conn
@@ -30,11 +36,14 @@ from streamflow.kafka.refusals import refusal
 from streamflow.settings import Kafka
 
 _log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 SILENT_S = 10
 _LOG_EVERY_S = 15.0  # between two lines about the same refusal
+_ENDING_S = 1.0  # for a broker to answer that a connection over TLS ends; then it is cut
 _of_process = Kafka()
 _logged_s: dict[tuple[str, str], float] = {}
+_protocols: weakref.WeakSet[WatchedProtocol] = weakref.WeakSet()
 _OPTIONS = {
     "TCP_KEEPIDLE": SILENT_S // 2,
     "TCP_KEEPINTVL": 1,
@@ -57,9 +66,17 @@ class WatchedProtocol(conn.AIOKafkaProtocol):  # type: ignore[misc] # aiokafka h
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self.transport: Any = transport
+        self.ended = asyncio.get_running_loop().create_future()
+        _protocols.add(self)
         connection: Any = transport.get_extra_info("socket")
         if connection is not None:
             watch(connection)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if not self.ended.done():
+            self.ended.set_result(None)
 
 
 class _OAuth(conn.OAuthAuthenticator):  # type: ignore[misc]
@@ -126,3 +143,26 @@ def install(kafka: Kafka) -> None:
     _of_process = kafka
     conn.AIOKafkaProtocol = WatchedProtocol
     conn.AIOKafkaConnection = Connection
+
+
+def run_and_disconnect(work: Coroutine[Any, Any, T]) -> T:
+    """As asyncio.run, for what asks a broker something and ends: returns when the connections have ended, too."""
+    return asyncio.run(_until_ended(work))
+
+
+async def _until_ended(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return await work
+    finally:
+        loop = asyncio.get_running_loop()
+        left = [one for one in _protocols if one.ended.get_loop() is loop and not one.ended.done()]
+        for protocol in left:
+            if not protocol.transport.is_closing():  # a second close() over TLS makes abort() do nothing
+                protocol.transport.close()
+        if left:
+            _, late = await asyncio.wait([one.ended for one in left], timeout=_ENDING_S)
+            for protocol in left:
+                if protocol.ended in late:
+                    protocol.transport.abort()
+            if late:
+                await asyncio.wait(late)

@@ -15,6 +15,7 @@ from aiokafka.protocol.api import Request, RequestStruct
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient
 
+from streamflow.kafka.aiokafka_patches import run_and_disconnect
 from streamflow.kafka.connection import aiokafka_config, confluent_config
 from streamflow.kafka.refusals import denied_kind, right_missing
 from streamflow.kafka.rights import Resource, Right
@@ -60,7 +61,7 @@ def require_rights(settings: Settings, wanted: Sequence[Right]) -> None:
     }
     granted = {  # a lane's topic and its group have one name
         Resource.TOPIC: _of_topics(settings, names[Resource.TOPIC]),
-        Resource.GROUP: asyncio.run(_of_groups(settings, names[Resource.GROUP])),
+        Resource.GROUP: run_and_disconnect(_of_groups(settings, names[Resource.GROUP])),
     }
     lacking = [
         f"{operation} on {right.resource.value} {right.name}"

@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from streamflow.errors import OperationError
-from streamflow.kafka.aiokafka_patches import Connection
+from streamflow.kafka.aiokafka_patches import Connection, run_and_disconnect
 from streamflow.kafka.connection import aiokafka_config
 from streamflow.kafka.refusals import refusal, sasl_expected, tls_expected, tls_not_spoken
 from streamflow.settings import Kafka, Settings
@@ -30,7 +30,7 @@ def require_welcome(settings: Settings) -> None:
     an event loop; takes milliseconds, or some seconds when brokers do not answer.
 
     Raises OperationError (`tls_...`, `sasl_...`, `oauth_...`, `broker_host_unknown`, `secret_missing`)."""
-    asyncio.run(_require(settings))
+    run_and_disconnect(_require(settings))
 
 
 async def _require(settings: Settings) -> None:
@@ -110,5 +110,5 @@ async def _speaks_tls(host: str, port: int) -> bool:
         return "ALERT" in (error.reason or "")
     except OSError:
         return False
-    writer.close()
+    writer.transport.abort()  # a polite end over TLS takes a round trip
     return True

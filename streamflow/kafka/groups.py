@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from streamflow.errors import OperationError
 from streamflow.ids import PartitionId
+from streamflow.kafka.aiokafka_patches import run_and_disconnect
 from streamflow.kafka.connection import aiokafka_config, confluent_config
 from streamflow.kafka.refusals import missing_right
 from streamflow.settings import Settings
@@ -94,7 +95,7 @@ def positions(settings: Settings, groups: Iterable[str]) -> dict[str, dict[Parti
     librdkafka's client for Python cannot be asked: it reads the metadata as if it ended with a zero byte, which it does
     not. Raises OperationError when the broker does not answer."""
     wanted = list(groups)
-    return asyncio.run(_positions(settings, wanted)) if wanted else {}
+    return run_and_disconnect(_positions(settings, wanted)) if wanted else {}
 
 
 async def _positions(settings: Settings, groups: list[str]) -> dict[str, dict[PartitionId, tuple[int, str]]]:

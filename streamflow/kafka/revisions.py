@@ -7,12 +7,12 @@ enabled when all know it.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from streamflow.engine.commands import KNOWN_REVISIONS, REVISION
 from streamflow.errors import Rejected
+from streamflow.kafka.aiokafka_patches import run_and_disconnect
 from streamflow.kafka.connection import client_name
 from streamflow.kafka.engine_records import enable_revision
 from streamflow.kafka.groups import engine_group
@@ -41,7 +41,7 @@ def client_id(settings: Settings, known: Iterable[str] = KNOWN_REVISIONS) -> str
 def revisions(settings: Settings) -> Revisions:
     """Blocks. Raises OperationError."""
     group = engine_group(settings)
-    members = asyncio.run(members_of(settings, [group]))[group]
+    members = run_and_disconnect(members_of(settings, [group]))[group]
     workers = tuple(sorted(one.revisions for one in members))
     return Revisions(read_log(settings).revision, REVISION, tuple(sorted(KNOWN_REVISIONS)), workers)
 

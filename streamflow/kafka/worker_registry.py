@@ -8,7 +8,6 @@ next worker that announces itself.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import socket
@@ -20,6 +19,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from streamflow.kafka.aiokafka_patches import run_and_disconnect
 from streamflow.kafka.connection import client_name
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.log_writing import Records, write
@@ -150,7 +150,7 @@ def clients_of(settings: Settings, lanes: Iterable[str]) -> dict[str, frozenset[
 
     Raises OperationError when the broker does not answer."""
     wanted = list(lanes)
-    return asyncio.run(_clients(settings, wanted)) if wanted else {}
+    return run_and_disconnect(_clients(settings, wanted)) if wanted else {}
 
 
 async def _clients(settings: Settings, lanes: Sequence[str]) -> dict[str, frozenset[str]]:
