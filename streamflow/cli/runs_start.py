@@ -249,7 +249,7 @@ def _show_end(session: Session, run: str, version: str, history: list[Transition
         else {}
     )
     lines = [
-        f"run {run} {'goes on' if status == 'open' else status}"
+        f"run {run} {'continues' if status == 'open' else status}"
         + (f": {summary.ended}" if summary is not None and summary.ended else "")
     ]
     if status == "parked" and summary is not None:

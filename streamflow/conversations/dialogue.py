@@ -107,7 +107,10 @@ class Dialogue:
                 return "unrepaired", f"After {REPAIRS} corrections there still are problems: {problems} Say what to do."
             if self._understood is not None and (self._turn.mode != "edit" or self._understood.questions):
                 return "waiting", ""
-        return "limit", f"The model was asked {ANSWERS} times, which is the limit of a turn. Send a message to go on."
+        return (
+            "limit",
+            f"The model was asked {ANSWERS} times, which is the limit of a turn. Send a message to continue.",
+        )
 
     async def _hear(
         self, model: MeteredModel, messages: list[Message], tools: Any, limits: Limits

@@ -1,6 +1,6 @@
 """The most frequent keys of a partition's commands, minute by minute.
 
-Commands are counted exactly until `_BATCH` of them wait; then they go into a Space-Saving sketch (Metwally, Agrawal and
+Commands are counted exactly, some `_BATCH` of them; then they go into a Space-Saving sketch (Metwally, Agrawal and
 El Abbadi, "Efficient Computation of Frequent and Top-k Elements in Data Streams", ICDT 2005), as two sketches are
 merged (Cafaro, Pulimeno and Tempesta, "A parallel Space Saving algorithm for frequent items and the Hurwitz zeta
 distribution", Information Sciences 329, 2016): an exact count is a sketch without errors. Key by key, every command
@@ -29,9 +29,11 @@ HOT = 0.5
 HOT_COMMANDS = 1000
 """Commands in a minute below which a hot key is not reported: the partition is not busy."""
 
+KEY_BYTES = 1024
+"""Bytes of a key that are kept; business keys are shorter."""
+
 _MINUTE_MS = 60_000
 _BATCH = 1024
-_KEY_BYTES = 1024  # of a key that are kept; business keys are shorter
 _by_count = itemgetter(1)
 
 
@@ -101,27 +103,26 @@ class HotKey(Struct, frozen=True, kw_only=True):
 
 class HotKeys:
     """The keys of the commands of `partition`. The share of the most frequent one in the last whole minute is a gauge
-    of `metrics`; `found` is given a hot one, once a minute at most."""
+    of `metrics`; `found` is given a hot one, once a minute at most.
+
+    Each command's key is appended to `waiting`, at most `KEY_BYTES` of it. One without a key, such as that of a timer,
+    is None there: it is no key's, but a command of the minute. (A method for this would cost as much again.)"""
 
     def __init__(self, partition: int, metrics: Metrics, found: Callable[[HotKey], None]) -> None:
         self._partition, self._metrics, self._found = str(partition), metrics, found
-        self._waiting: list[bytes | None] = []
+        self.waiting: list[bytes | None] = []
         self._sketch = SpaceSaving(KEYS)
         self._keyless = 0
         self._ends_ms: int | None = None  # of the minute that is counted; None before the first
         self._is_whole = False  # not that of the opening, and not one in which the clock was set back
 
-    def count(self, key: bytes | None) -> None:
-        """Count a command. One without a key, such as that of a timer, is no key's, but a command of the minute."""
-        waiting = self._waiting
-        waiting.append(key[:_KEY_BYTES] if key else None)
-        if len(waiting) == _BATCH:
-            self._add()
-
     def look(self, now_ms: int) -> None:
-        """End the minute if it is over at `now_ms`."""
+        """Count what waits if it is much, and end the minute if it is over at `now_ms`. To be called between batches of
+        commands: only this empties `waiting`."""
         ends_ms = self._ends_ms
         if ends_ms is not None and ends_ms - 2 * _MINUTE_MS <= now_ms < ends_ms:
+            if len(self.waiting) >= _BATCH:
+                self._add()
             return
         self._ends_ms = now_ms - now_ms % _MINUTE_MS + _MINUTE_MS
         self._add()
@@ -136,7 +137,7 @@ class HotKeys:
             self._found(HotKey(key=keys[0].key, ratio=ratio, commands=commands))
 
     def _add(self) -> None:
-        counts: Counter[bytes | None] = Counter(self._waiting)
-        self._waiting.clear()
+        counts: Counter[bytes | None] = Counter(self.waiting)
+        self.waiting.clear()
         self._keyless += counts.pop(None, 0)
         self._sketch.add(counts)  # type: ignore[arg-type]

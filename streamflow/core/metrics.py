@@ -24,8 +24,9 @@ class Metrics(Protocol):
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Add one observation to a distribution; times are in seconds, sizes in bytes."""
 
-    def decided(self, decision: Decision, seconds: float) -> None:
-        """Count one command: its outcome, what its transitions say of runs and steps, and the time that it took."""
+    def decided(self, decision: Decision, seconds: float | None) -> None:
+        """Count one command: its outcome, what its transitions say of runs and steps, and the time that it took, if
+        that was measured."""
 
     def forget(self, name: str | None = None, /, **labels: str) -> None:
         """Drop the gauges that have all of these labels: what they measured is not here any more. With a name, only
@@ -50,7 +51,7 @@ class NoMetrics:
     def observe(self, name: str, value: float, **labels: str) -> None:
         pass
 
-    def decided(self, decision: Decision, seconds: float) -> None:
+    def decided(self, decision: Decision, seconds: float | None) -> None:
         pass
 
     def forget(self, name: str | None = None, /, **labels: str) -> None:

@@ -28,7 +28,7 @@ from streamflow.core.metrics import Metrics, NoMetrics
 from streamflow.core.opening import Skipped, check_opening, input_gap, require_known
 from streamflow.core.outbox import Outbox, TopicOf, WriterOf, unsent_of
 from streamflow.core.outputs import Output, outputs_of, own_command_output
-from streamflow.core.partition_metrics import PartitionMetrics
+from streamflow.core.partition_metrics import TIMED_EVERY, PartitionMetrics
 from streamflow.core.place import Place
 from streamflow.core.reading import Unreadable, read, source_of
 from streamflow.core.timers import Timers
@@ -90,7 +90,7 @@ class PartitionCore:
         self.metrics = metrics or NoMetrics()
         self._measured = PartitionMetrics(self.overlay, place.number, metrics, hot_key) if metrics is not None else None
         self._traced = traced
-        self._is_timed = metrics is not None or traced is not None  # saves the clock where nothing collects it
+        self._taken = 0  # records, by which some are timed
         self.emitted = EmittedEvents(
             Outbox(store, topic_of, clock(), writer_of),
             partition=place.number,
@@ -177,9 +177,11 @@ class PartitionCore:
                 partition=self.place.number,
                 offset=record.offset,
             )
-        began = self._clock() if self._is_timed else 0.0
+        is_timed = self._measured is not None and self._taken % TIMED_EVERY == 0
+        began = self._clock() if is_timed or self._traced is not None else 0.0
+        self._taken += 1
         if (reason := self._skips.get(record.offset)) is not None:
-            self._pass_over(record, reason, now_ms, began)
+            self._pass_over(record, reason, now_ms)
             return None
         own, command, source = self._own(), None, source_of(record.headers)
         try:
@@ -205,7 +207,7 @@ class PartitionCore:
                 raise
             decision = self._put_aside(own, command, record, error)
             outputs, events = outputs_of(decision, record, command, self.place), []
-        self._accept(decision, command, record, now_ms, began)
+        self._accept(decision, command, record, now_ms, began if is_timed else None)
         self._queue(outputs)
         for nth, event in enumerate(events):
             self.emitted.outbox.add(record.offset, nth, event, self._clock())
@@ -222,7 +224,7 @@ class PartitionCore:
             return None
         return start
 
-    def _pass_over(self, record: Record, reason: str, now_ms: int, began: float) -> None:
+    def _pass_over(self, record: Record, reason: str, now_ms: int) -> None:
         """Take a command that a person passes over. Nothing of it is decided, whatever it is; if it can be read, a
         parent that waits for what it would have started is answered."""
         own, command = self._own(), None
@@ -238,7 +240,7 @@ class PartitionCore:
             outputs = outputs_of(decision, record, None, self.place)
         self._aside_in = self.interval
         self.metrics.count("set_aside", reason="skipped")
-        self._accept(decision, command, record, now_ms, began)
+        self._accept(decision, command, record, now_ms, None)
         self._queue(outputs)
 
     def _decide(self, own: PartitionState, command: Command, record: Record) -> Decision:
@@ -263,14 +265,16 @@ class PartitionCore:
         self._report(record.offset, reason, error)
         return undecidable_record(own, record, reason, message, command)
 
-    def _accept(self, decision: Decision, command: Command | None, record: Record, now_ms: int, began: float) -> None:
+    def _accept(
+        self, decision: Decision, command: Command | None, record: Record, now_ms: int, began: float | None
+    ) -> None:
         self.overlay.apply(decision.changes)
         self.timers.note(decision.changes)
         for effect in decision.effects:
             if isinstance(effect, PrintLine):
                 self._printed(effect)
         if self._measured is not None:
-            self._measured.decided(decision, record.key, self._clock() - began)
+            self._measured.decided(decision, record.key, None if began is None else self._clock() - began)
         self.unsaved += not isinstance(command, AdvanceWatermark)
         if isinstance(command, FireTimer):
             self._timer_decided(command, decision.reason, now_ms)

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from streamflow.core.delivery_counts import DeliveryCounts
-from streamflow.core.hot_keys import HotKey, HotKeys
+from streamflow.core.hot_keys import KEY_BYTES, HotKey, HotKeys
 from streamflow.core.metrics import Metrics
 from streamflow.engine.outcome import Decision
 from streamflow.engine.overlay import Overlay
+
+TIMED_EVERY = 7
+"""Of how many commands one is timed: all would cost a quarter more. A prime, as commands come in turns."""
 
 
 class PartitionMetrics:
@@ -21,14 +24,16 @@ class PartitionMetrics:
     def __init__(self, overlay: Overlay, number: int, metrics: Metrics, hot_key: Callable[[HotKey], None]) -> None:
         self._overlay, self._number, self._metrics = overlay, number, metrics
         self._hot_keys = HotKeys(number, metrics, hot_key)
+        self._keys = self._hot_keys.waiting
         self._tallied: set[str] = set()  # definitions whose deliveries were counted since the last cut
         self._deliveries: DeliveryCounts | None = None  # of the cut that is being saved
 
-    def decided(self, decision: Decision, key: bytes | None, seconds: float) -> None:
-        """A command under `key` was decided, and its changes are in the overlay."""
+    def decided(self, decision: Decision, key: bytes | None, seconds: float | None) -> None:
+        """A command under `key` was decided, and its changes are in the overlay. `seconds`: see `Metrics.decided`."""
         self._metrics.decided(decision, seconds)
-        self._hot_keys.count(key)
-        self._tallied.update(decision.tallied)
+        self._keys.append(key[:KEY_BYTES] if key else None)
+        if decision.tallied:
+            self._tallied.update(decision.tallied)
 
     def look(self, now_ms: int) -> None:
         """End the minute of the keys if it is over."""

@@ -40,7 +40,7 @@ def _circles(definition: Definition, catalog: Catalog) -> Iterator[Problem]:
                 yield Problem(
                     "SF247",
                     at,
-                    f"this emits `{event}`{path}, which starts this definition again: it may go on without end.",
+                    f"this emits `{event}`{path}, which starts this definition again: it may never end.",
                     "See that a `where` of a trigger ends it, or emit another event.",
                     "warning",
                 )

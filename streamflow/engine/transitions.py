@@ -206,7 +206,7 @@ class StepsSkipped(Struct, frozen=True, gc=False):
 
 
 class StepParked(Struct, frozen=True, gc=False, omit_defaults=True):
-    """The step cannot go on; a person retries it, skips it, or fails the run. `at` names the part of the step that
+    """The step cannot continue; a person retries it, skips it, or fails the run. `at` names the part of the step that
     failed."""
 
     code: str
@@ -218,7 +218,7 @@ class StepParked(Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class StepRetried(Struct, frozen=True, gc=False, omit_defaults=True):
-    """The parked step goes on. `deadline_ms`: of a list whose work has a time, when that is over once more."""
+    """The parked step continues. `deadline_ms`: of a list whose work has a time, when that is over once more."""
 
     deadline_ms: int | None = None
 

@@ -52,7 +52,7 @@ def unavailable(where: str, error: Exception) -> OperationError:
     return OperationError(
         "history_unavailable",
         f"The history store {where} does not answer: {str(error).strip() or type(error).__name__}. Nothing is lost: "
-        "the worker goes on where it was. Check the database, its disk and the section history of the settings.",
+        "the worker resumes where it was. Check the database, its disk and the section history of the settings.",
     )
 
 

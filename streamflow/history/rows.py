@@ -178,7 +178,7 @@ class TroubleRow(Struct, frozen=True, kw_only=True):
     """How often it happened."""
 
     state: Literal["open", "settled"] = "open"
-    """`settled`: a person has dealt with it, or the run went on."""
+    """`settled`: a person has dealt with it, or the run continued."""
 
     place: str = ""
     """Where the record lies: `topic/partition/offset`."""

@@ -94,14 +94,15 @@ class ProcessMetrics(Collector):
             distribution.counts[bisect_left(buckets, value)] += 1
             distribution.total += value
 
-    def decided(self, decision: Decision, seconds: float) -> None:
+    def decided(self, decision: Decision, seconds: float | None) -> None:
         """See `Metrics`. The one measurement of every command: what it adds to is looked up once and remembered, and
         only that takes the lock, so one thread alone may call this."""
         outcome = decision.outcome, decision.reason
         (self._outcomes.get(outcome) or self._outcome_cell(*outcome))[0] += 1
-        distribution, buckets = self._decisions or self._decision_times()
-        distribution.counts[bisect_left(buckets, seconds)] += 1
-        distribution.total += seconds
+        if seconds is not None:
+            distribution, buckets = self._decisions or self._decision_times()
+            distribution.counts[bisect_left(buckets, seconds)] += 1
+            distribution.total += seconds
         flows = self._flows
         for one in decision.transitions:
             cells = flows.get((one.definition, one.step, type(one.data)))

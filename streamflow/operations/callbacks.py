@@ -82,7 +82,7 @@ def read_token(secret: str, token: str, now_ms: int) -> Callback:
         late = (now_ms - callback.expires_ms) / 1000
         raise Rejected(
             "callback_expired",
-            f"expected an answer in time but it is {late:.0f} s late. Nothing needs to be done: the step went on.",
+            f"expected an answer in time but it is {late:.0f} s late. Nothing needs to be done: the run has continued.",
             run=callback.run,
         )
     return callback

@@ -104,7 +104,7 @@ async def serve(app: faust.App, host: EngineHost, stop: asyncio.Event) -> None:
                     reason = app.crash_reason
                     raise EngineFault(
                         "faust_crashed",
-                        f"expected Faust to go on but it stopped with {reason!r}; the worker must be started again",
+                        f"expected Faust to keep running but it stopped with {reason!r}. Start the worker again.",
                     ) from reason
     finally:
         await host.stop()

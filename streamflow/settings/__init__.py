@@ -249,7 +249,7 @@ class Limits(Section):
     transitions_per_command: int = Field(
         default=256,
         ge=1,
-        description="transitions of one decision, after which the run goes on in a command of its own",
+        description="transitions of one decision, after which the run continues in another command",
     )
     kept_events: int = Field(
         default=100, ge=1, description="events that are kept for the runs of one definition and business key"

@@ -26,11 +26,11 @@ class Tracing(Section):
         "file:/path",
     )
     sample_ratio: float = Field(
-        default=0.01,
+        default=0.001,
         ge=0,
         le=1,
-        description="share of the traces that begin in Streamflow that is recorded; a trace from outside is recorded "
-        "if its sampled flag is set",
+        description="share of the traces that begin in Streamflow that is recorded, 1 for all; a trace from outside is "
+        "recorded if its sampled flag is set",
     )
     queue_spans: int = Field(
         default=4096,

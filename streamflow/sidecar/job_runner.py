@@ -101,7 +101,7 @@ class JobRunner:
                 return done(board, job.id, self._name, number, results, now_ms)  # noqa: B023 - called at once
 
             if not await asyncio.to_thread(self._kafka.jobs.write, write):
-                _log.warning("job_lost", job=job.id, consequence="another sidecar goes on with it")
+                _log.warning("job_lost", job=job.id, consequence="another sidecar continues it")
                 return
 
     async def _give_up(self, job: Job) -> None:

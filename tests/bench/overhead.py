@@ -1,9 +1,9 @@
 """What metrics and tracing cost a command, as a share of the CPU that an engine worker uses for one.
 
-What they add is measured in this process, in pairs: some decisions with them, as many without, and again, so that other
-work on the machine falls on both alike. The exporting thread counts; the receiver is another process. Whole workers
-differ more from one run to the next than these do. What a command costs altogether is measured of a real worker
-without either."""
+What they add is measured in this process, by a partition that takes turns: some commands with them, as many without,
+and again, so that other work on the machine, the size of the state and the order of memory fall on both alike. Two
+partitions, and more so two workers, differ by more than what is measured. The exporting thread counts; the receiver is
+another process. What a command costs altogether is measured of a real worker without either."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ from tests.proof.world import wait
 
 PAIRS = 9
 LIMIT_PERCENT = 5.0
-_CHECKPOINT = 4000  # commands
-_TURN = 500  # commands, of one side of a pair
+_CHECKPOINT = 16  # turns
+_TURN = 250  # commands; both of a run's commands fall into turns of the same side
 _TOPIC_ID = "bench"
 _Command = tuple[bytes, bytes]  # the key and the value of its record
 
@@ -87,6 +87,7 @@ _BARE = _Case("nothing", None, False)
 _CASES = (
     _Case("metrics", None, True, LIMIT_PERCENT),
     _Case("metrics and tracing, as the settings sample", Tracing().sample_ratio, True, LIMIT_PERCENT),
+    _Case("metrics and tracing, 1 % of the traces recorded", 0.01, True),
     _Case("tracing, every trace recorded", 1.0, False),
 )
 
@@ -107,7 +108,7 @@ def measure(stage: Stage) -> list[Row]:
             with _exporter(case) as exporter:
                 sampled = bare if case.ratio is None else _encoded(_sampled(plain, Sampling(case.ratio)))
                 pair = _Pair(case, exporter, bare, sampled, definitions, stage.folder / "overhead")
-                found = [pair.more_s() / len(plain) * 1e6 for _ in range(pairs + 1)][1:]  # the first one connects
+                found = [pair.more_s() * 1e6 for _ in range(pairs + 1)][1:]  # the first one connects
             stage.say(f"{case.what}: {', '.join(f'{one:+.1f}' for one in found)} us a command")
             more_us = median(found)
             rows += [
@@ -183,8 +184,8 @@ def _exporter(case: _Case) -> Iterator[_Exporter]:
 
 
 class _Pair(NamedTuple):
-    """The same commands with a case and without it. Which store is opened first changes the cost, so each side opens
-    first equally often."""
+    """The same commands with a case and without it. Which of them has a turn first changes the cost, so each is first
+    equally often."""
 
     case: _Case
     exporter: _Exporter
@@ -194,27 +195,50 @@ class _Pair(NamedTuple):
     folder: Path
 
     def more_s(self) -> float:
-        """How many more CPU seconds the commands take with the case, the export of the last span included."""
+        """How many more CPU seconds a command takes with the case, the export of the last span included."""
         began = self.exporter.cpu_s()
-        found = (self._deciding_s(first=False) + self._deciding_s(first=True)) / 2
-        return found + (self.exporter.cpu_s() - began) / 2
+        found = sum(self._deciding_s(first=first) for first in (False, True))
+        # each of the two passes had half of its commands with the case
+        return (found + (self.exporter.cpu_s() - began)) / len(self.bare)
 
     def _deciding_s(self, *, first: bool) -> float:
-        """The same of the thread that decides; `first`: whether it is with the case that each turn begins."""
-        metrics = ProcessMetrics(Process.ENGINE) if self.case.is_measured else None
-        tracer = self.exporter if self.case.ratio is not None else None
-        order = (True, False) if first else (False, True)
-        turns = {
-            False: _decided(self.bare, self.definitions, self.folder / str(order.index(False)), None, None),
-            True: _decided(self.sampled, self.definitions, self.folder / str(order.index(True)), metrics, tracer),
-        }
-        spent = {False: 0.0, True: 0.0}
-        for number in range(len(self.bare) // _TURN + 1):  # the last turn closes the store
-            for turn in order[::-1] if number % 2 else order:
-                began = time.thread_time()
-                next(turns[turn], None)
-                spent[turn] += time.thread_time() - began
+        """More CPU seconds of the thread that decides, in one pass; `first`: whether it begins with the case."""
+        store = RocksStore(self.folder, write_buffer_bytes=16 << 20, block_cache_bytes=32 << 20)
+        now_ms = int(time.time() * 1000)
+        core = _core(
+            store,
+            self.definitions,
+            now_ms,
+            ProcessMetrics(Process.ENGINE) if self.case.is_measured else None,
+            self.exporter if self.case.ratio is not None else None,
+        )
+        switch, spent = _Switch(core), {False: 0.0, True: 0.0}
+        for turn in range(len(self.bare) // _TURN):
+            side = (turn % 4 in (1, 2)) != first
+            switch.turn(on=side)
+            began = time.thread_time()
+            _take(core, self.sampled if side else self.bare, turn * _TURN, now_ms)
+            spent[side] += time.thread_time() - began
+            switch.turn(on=True)
+            if turn % _CHECKPOINT == _CHECKPOINT - 1 and (checkpoint := core.capture()) is not None:
+                checkpoint.committed()
+                store.write(checkpoint.records())
+                core.saved()
+        store.close()
+        shutil.rmtree(self.folder)
         return spent[True] - spent[False]
+
+
+class _Switch:
+    """Lets a partition decide with what it was made with, or as one that was made without metrics and tracing."""
+
+    def __init__(self, core: PartitionCore) -> None:
+        self._core = core
+        self._with = core.metrics, core._measured, core._traced
+
+    def turn(self, *, on: bool) -> None:
+        core = self._core
+        core.metrics, core._measured, core._traced = self._with if on else (NoMetrics(), None, None)
 
 
 @contextmanager
@@ -244,12 +268,9 @@ def _sampled(plain: list[c.Deliver], sampling: Sampling) -> Iterator[c.Deliver]:
         yield replace(command, trace=sampling.enter(None, place))
 
 
-def _decided(
-    found: list[_Command], definitions: _Definitions, folder: Path, metrics: Metrics | None, tracer: Tracer | None
-) -> Iterator[None]:
-    """Decides the commands, and stops after each `_TURN` of them."""
-    store = RocksStore(folder, write_buffer_bytes=16 << 20, block_cache_bytes=32 << 20)
-    now_ms = int(time.time() * 1000)
+def _core(
+    store: RocksStore, definitions: _Definitions, now_ms: int, metrics: Metrics | None, tracer: Tracer | None
+) -> PartitionCore:
     core = PartitionCore(
         Place(number=0, partitions=1, topic_id=_TOPIC_ID, lanes=frozenset(), limits=Limits()),
         store,
@@ -261,16 +282,15 @@ def _decided(
         traced=None if tracer is None else DecisionSpans(tracer, _TOPIC_ID, "engine", lambda event: event),
     )
     core.begin(0)
-    for offset, (key, value) in enumerate(found):
+    return core
+
+
+def _take(core: PartitionCore, found: list[_Command], begin: int, now_ms: int) -> None:
+    """Decide a turn's commands, from the one at `begin`, as a host does."""
+    core.fire(now_ms)
+    for offset in range(begin, begin + _TURN):
+        key, value = found[offset]
         core.take(Record("commands", 0, offset, now_ms, key, value), now_ms)
         if core.outputs:
             core.acknowledged(core.interval, len(core.outputs))
             core.outputs.clear()
-        if offset % _CHECKPOINT == _CHECKPOINT - 1 and (checkpoint := core.capture()) is not None:
-            checkpoint.committed()
-            store.write(checkpoint.records())
-            core.saved()
-        if offset % _TURN == _TURN - 1:
-            yield
-    store.close()
-    shutil.rmtree(folder)

@@ -109,7 +109,8 @@ def test_many_commands(name: str) -> None:
     keys.look(0)
     keys.look(MINUTE_MS)
     for key in stream:
-        keys.count(key)
+        keys.waiting.append(key)
+        keys.look(MINUTE_MS)
     keys._add()
     holds(keys._sketch, KEYS, true)
     top, (hottest, count) = keys._sketch.most_frequent()[0], true.most_common(1)[0]

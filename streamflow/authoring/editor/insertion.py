@@ -99,7 +99,7 @@ def _in_front(part: Part, place: Sequence[Token], rest: Sequence[Token]) -> Chan
     if new is None:
         return []
     if not new.steps or not new.on:
-        return part.ask(f"After `{part.said(rest)}` nothing would go on to `{target.id}`. What is meant?", rest)
+        return part.ask(f"After `{part.said(rest)}` nothing would lead to `{target.id}`. What is meant?", rest)
     if not target.needs:
         first, *others = new.steps
         changes: Changes = [{"op": "insert_between", "step": first, "before": target.id}]
@@ -132,7 +132,7 @@ def _between(part: Part, taken: int) -> Changes | None:
     if new is None:
         return []
     if not new.steps or not new.on:
-        return part.ask(f"After `{part.said(rest)}` nothing would go on to `{after.id}`. What is meant?", rest)
+        return part.ask(f"After `{part.said(rest)}` nothing would lead to `{after.id}`. What is meant?", rest)
     return added(new) + rewired(part, after.id, needs, new.on)
 
 
@@ -142,7 +142,7 @@ def _at_first(part: Part, rest: Sequence[Token]) -> Changes | None:
     if new is None or not roots:
         return []
     if not new.steps or not new.on:
-        return part.ask(f"After `{part.said(rest)}` nothing would go on. What is meant?", rest)
+        return part.ask(f"After `{part.said(rest)}` nothing would follow. What is meant?", rest)
     first, *others = new.steps
     changes: Changes = [{"op": "insert_between", "step": first}]
     changes += [{"op": "add_step", "step": step} for step in others]

@@ -114,7 +114,7 @@ def _in_place(part: Part, step: Step, made: Payload, following: list[Step]) -> C
     if made.on != (id_,):
         for one in following:
             if not made.on:
-                return part.ask(f"Nothing would go on to `{one.id}`. What comes before it then?")
+                return part.ask(f"Nothing would lead to `{one.id}`. What comes before it then?")
             changes += _rewired_after(one, step.id, made.on)
     return changes
 

@@ -76,7 +76,7 @@ class RemoveStep(Operation):
             raise Refused(
                 "edit_ambiguous",
                 f"the step `{self.step}` has several ways on: {', '.join(sorted(good))}.",
-                "Say with `keep` which of them goes on.",
+                "Say with `keep` which of them continues.",
             )
         return frozenset({"", *good})
 

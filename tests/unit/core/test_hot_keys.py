@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from streamflow.core.hot_keys import KEYS, HotKey, HotKeys, SpaceSaving
+from streamflow.core.partition_metrics import PartitionMetrics
 from streamflow.engine.commands import FireTimer
+from streamflow.engine.outcome import Decision
 from streamflow.metrics.collector import ProcessMetrics
 from streamflow.metrics.metric import Process
 from streamflow.simulation.store import MemoryStore
@@ -20,18 +22,27 @@ MINUTE_MS = 60_000
 BEGIN_MS = 1_000_000 * MINUTE_MS  # of a minute
 
 
+DECISION = Decision(outcome="applied", reason="", transitions=[], effects=[], changes={})
+
+
 class Partition:
     """The keys of partition 7, and what is said of them."""
 
     def __init__(self) -> None:
         self.metrics = ProcessMetrics(Process.ENGINE)
         self.found: list[HotKey] = []
-        self.keys = HotKeys(7, self.metrics, self.found.append)
+        self._measured = PartitionMetrics(a_core().overlay, 7, self.metrics, self.found.append)
+        self.keys = self._measured._hot_keys
 
     def take(self, **counts: int) -> None:
         """Commands under these keys, those of each in a row."""
         for key in chain.from_iterable(repeat(key.encode(), count) for key, count in counts.items()):
-            self.keys.count(key)
+            self.count(key)
+
+    def count(self, key: bytes | None) -> None:
+        self._measured.decided(DECISION, key, 0.0)
+        if len(self.keys.waiting) % 200 == 0 and self.keys._ends_ms is not None:
+            self.keys.look(self.keys._ends_ms - 1)  # as a host does, after each slice of a batch
 
     @property
     def ratio(self) -> float | None:
@@ -106,12 +117,12 @@ def test_a_hot_key_is_reported_once_a_minute(partition: Partition) -> None:
 def test_commands_without_a_key_are_commands_and_no_key(partition: Partition) -> None:
     partition.take(a=400)
     for _ in range(300):
-        partition.keys.count(b"")
-        partition.keys.count(None)
+        partition.count(b"")
+        partition.count(None)
     partition.keys.look(BEGIN_MS + MINUTE_MS)
     assert (partition.ratio, partition.found) == (0.4, [])
     for _ in range(2000):
-        partition.keys.count(b"")
+        partition.count(b"")
     partition.keys.look(BEGIN_MS + 2 * MINUTE_MS)
     assert (partition.ratio, partition.found) == (0, [])
 
@@ -130,11 +141,11 @@ def test_a_clock_that_is_set_back_ends_the_minute_without_a_report(partition: Pa
 
 def test_keys_take_bounded_memory(partition: Partition) -> None:
     for number in range(20_000):
-        partition.keys.count(b"%d" % number)
+        partition.count(b"%d" % number)
     assert len(partition.keys._sketch.most_frequent()) == KEYS
-    assert len(partition.keys._waiting) < 2000
+    assert len(partition.keys.waiting) < 2000
     for _ in range(30_000):
-        partition.keys.count(b"x" * 1_000_000)
+        partition.count(b"x" * 1_000_000)
     partition.keys.look(BEGIN_MS + MINUTE_MS)
     assert len(partition.found[0].key) == 1024
 

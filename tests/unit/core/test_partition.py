@@ -15,6 +15,7 @@ from streamflow.core.gap_check import Verdict
 from streamflow.core.outbox import GIVE_UP_S
 from streamflow.core.partition import PartitionCore
 from streamflow.core.place import Place
+from streamflow.core.tracing import Traced
 from streamflow.engine.commands import AdvanceWatermark, CancelRun, Command
 from streamflow.engine.outcome import Decision
 from streamflow.engine.state import OWN, PartitionState
@@ -57,9 +58,10 @@ class Collected:
     def observe(self, name: str, value: float, **labels: str) -> None:
         self.seen.setdefault(name, []).append(value)
 
-    def decided(self, decision: Decision, seconds: float) -> None:
+    def decided(self, decision: Decision, seconds: float | None) -> None:
         self.counts["commands", decision.outcome, decision.reason] += 1
-        self.seen.setdefault("decision_seconds", []).append(seconds)
+        if seconds is not None:
+            self.seen.setdefault("decision_seconds", []).append(seconds)
 
     def forget(self, name: str | None = None, /, **labels: str) -> None: ...
 
@@ -381,10 +383,21 @@ def test_the_core_reports_what_it_does() -> None:
         ("commands", "rejected", "run_unknown"): 1,
         ("commands", "dead", "bad_command"): 1,
     }
-    assert metrics.seen["decision_seconds"] == [1, 1]
+    assert metrics.seen["decision_seconds"] == [1]
     cut = core.capture()
     assert cut is not None
     assert metrics.seen["checkpoint_bytes"] == [cut.size]
+
+
+@pytest.mark.parametrize("traced", [None, lambda *given: None], ids=["untraced", "traced"])
+def test_every_seventh_command_is_timed_and_every_one_is_counted(traced: Traced | None) -> None:
+    metrics = Collected()
+    core = a_core(metrics=metrics, clock=count().__next__, traced=traced)
+    for offset in range(16):
+        core.take(a_record(offset), NOW_MS)
+    assert metrics.counts == {("commands", "rejected", "run_unknown"): 16}
+    assert len(metrics.seen["decision_seconds"]) == 3
+    assert set(metrics.seen["decision_seconds"]) == {1}
 
 
 def test_deliveries_are_counted_once_their_cut_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ def test_a_circle_through_published_definitions_is_told_with_its_way() -> None:
     (problem,) = circles(defined(emitting("b")), third, second)
     assert problem.message == (
         "this emits `b`, which starts `two`, which emits `c`, which starts `three`, which emits `a`, which starts this "
-        "definition again: it may go on without end."
+        "definition again: it may never end."
     )
     assert circles(defined(emitting("b")), second) == []
 

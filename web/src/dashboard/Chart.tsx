@@ -55,7 +55,7 @@ export default function Chart({
         legend: { show: false },
         scales: { y: { range: (_, __, most) => [0, Math.max(most * 1.1, 1)] } },
         axes: [
-          { ...axis, values: HOURS },
+          { ...axis, space: 76, values: HOURS }, // a date is wider than a time, and two may be neighbours
           { ...axis, size: 64, incrs: WHOLE, values: (_, values) => values.map(format) },
         ],
         series: [
