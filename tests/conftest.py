@@ -236,3 +236,11 @@ def topics(settings: Settings) -> Settings:
     """As `settings`, with all fixed topics created."""
     admin.apply(settings)
     return settings
+
+
+@pytest.fixture
+def steady_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock stands in the middle of this minute: the windows of rates slide, and at a minute's turn one more fits
+    into them."""
+    now_s = time.time()
+    monkeypatch.setattr(time, "time", lambda: now_s - now_s % 60 + 30)

@@ -41,7 +41,8 @@ def open_generation(
 ) -> None:
     """Forward to a further generation from now on. Raises Refused."""
     index = own.partition - command.before_first
-    if command.first <= own.partition or command.partitions % command.before != 0 or not 0 <= index < command.before:
+    is_multiple = command.partitions >= command.before >= 1 and command.partitions % command.before == 0
+    if command.first <= own.partition or not is_multiple or not 0 <= index < command.before:
         text = (
             f"expected a generation of a multiple of {command.before} partitions behind those of this one. Use "
             "`streamflow topics grow`."

@@ -37,6 +37,9 @@ class Recorded(Struct, frozen=True, kw_only=True):
     transitions: list[Transition]
     """The others before these positions, in order; there may be later ones too."""
 
+    size_bytes: int
+    """Of the records of `transitions`, which take some times as much as objects."""
+
 
 def recorded(database: Database, runs: Sequence[Wanted]) -> list[Recorded]:
     """What the store has of each of some runs. Raises DecodeError for a transition that a later version wrote."""
@@ -45,19 +48,24 @@ def recorded(database: Database, runs: Sequence[Wanted]) -> list[Recorded]:
     positions = {partition: offset for partition, _, offset in found}
     made = []
     for wanted in runs:
-        known, transitions = _of(database, wanted)
-        made.append(Recorded(topic_id=topic_id, positions=positions, known=known, transitions=transitions))
+        known, bodies = _of(database, wanted)
+        transitions = [_decoded(kind, body) for kind, body in bodies]
+        size = sum(len(body) for _, body in bodies)
+        made.append(
+            Recorded(topic_id=topic_id, positions=positions, known=known, transitions=transitions, size_bytes=size)
+        )
     return made
 
 
-def _of(database: Database, wanted: Wanted) -> tuple[int, list[Transition]]:
+def _of(database: Database, wanted: Wanted) -> tuple[int, list[tuple[str, bytes]]]:
+    """How many are left out, and the kinds and bodies of the others."""
     # with the last one that is known: it says that the run is still there
     rows = database.rows(
         "SELECT kind, body, seq FROM transition WHERE run = ? AND seq >= ? ORDER BY seq", (wanted.run, wanted.known)
     )
     if rows:
         known = wanted.known if rows[0][2] == wanted.known else 0
-        return known, [_decoded(kind, body) for kind, body, seq in rows if seq > known]
+        return known, [(kind, bytes(body)) for kind, body, seq in rows if seq > known]
     # only now: a run that ends meanwhile is found here
     sealed = database.rows(
         "SELECT n, codec, CASE WHEN n = ? THEN NULL ELSE body END FROM sealed WHERE run = ?", (wanted.known, wanted.run)
@@ -67,8 +75,8 @@ def _of(database: Database, wanted: Wanted) -> tuple[int, list[Transition]]:
     n, codec, body = sealed[0]
     if body is None:
         return n, []
-    return 0, [_decoded(row.kind, row.body) for row in unseal(wanted.run, codec, bytes(body))]
+    return 0, [(row.kind, bytes(row.body)) for row in unseal(wanted.run, codec, bytes(body))]
 
 
 def _decoded(kind: str, body: bytes) -> Transition:
-    return decode_transition(bytes(body), (("ce_type", f"streamflow.{kind}".encode()),))
+    return decode_transition(body, (("ce_type", f"streamflow.{kind}".encode()),))

@@ -43,7 +43,8 @@ _LOG_EVERY_S = 15.0  # between two lines about the same refusal
 _ENDING_S = 1.0  # for a broker to answer that a connection over TLS ends; then it is cut
 _of_process = Kafka()
 _logged_s: dict[tuple[str, str], float] = {}
-_protocols: weakref.WeakSet[WatchedProtocol] = weakref.WeakSet()
+_protocols: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.WeakSet[WatchedProtocol]]
+_protocols = weakref.WeakKeyDictionary()  # of each loop, as loops are of threads
 _OPTIONS = {
     "TCP_KEEPIDLE": SILENT_S // 2,
     "TCP_KEEPINTVL": 1,
@@ -67,8 +68,9 @@ class WatchedProtocol(conn.AIOKafkaProtocol):  # type: ignore[misc] # aiokafka h
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.transport: Any = transport
-        self.ended = asyncio.get_running_loop().create_future()
-        _protocols.add(self)
+        loop = asyncio.get_running_loop()
+        self.ended = loop.create_future()
+        _protocols.setdefault(loop, weakref.WeakSet()).add(self)
         connection: Any = transport.get_extra_info("socket")
         if connection is not None:
             watch(connection)
@@ -154,8 +156,8 @@ async def _until_ended(work: Coroutine[Any, Any, T]) -> T:
     try:
         return await work
     finally:
-        loop = asyncio.get_running_loop()
-        left = [one for one in _protocols if one.ended.get_loop() is loop and not one.ended.done()]
+        made = _protocols.pop(asyncio.get_running_loop(), None) or ()
+        left = [one for one in made if not one.ended.done()]
         for protocol in left:
             if not protocol.transport.is_closing():  # a second close() over TLS makes abort() do nothing
                 protocol.transport.close()
@@ -165,4 +167,4 @@ async def _until_ended(work: Coroutine[Any, Any, T]) -> T:
                 if protocol.ended in late:
                     protocol.transport.abort()
             if late:
-                await asyncio.wait(late)
+                await asyncio.wait(late, timeout=_ENDING_S)

@@ -207,3 +207,12 @@ def _said(error: BaseException) -> str:
 
 def _refusal(code: str, text: str) -> OperationError:
     return OperationError(code, text, retryable=False)
+
+
+def away_at_start(error: Exception) -> OperationError:
+    """What is reported when the broker goes away while a worker starts: its supervisor starts it again."""
+    return OperationError(
+        "broker_unreachable",
+        f"expected the broker to answer while the worker starts but {error}. Check the broker and start the worker "
+        "again.",
+    )

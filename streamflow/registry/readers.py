@@ -18,7 +18,7 @@ from streamflow.registry.registered import RegisteredSchema
 from streamflow.settings import Settings
 from streamflow.wire.cloudevents import binary_data
 from streamflow.wire.codec import DecodeError
-from streamflow.wire.decoding import Decoded, Record, schema_ids
+from streamflow.wire.decoding import MOST_SCHEMAS, Decoded, Record, schema_ids
 from streamflow.wire.frame import HEAD_BYTES, SCHEMA_NAME, framed_schema
 from streamflow.wire.json_text import read_json
 from streamflow.wire.locations import scalar_text
@@ -35,7 +35,7 @@ class PayloadReader(NamedTuple):
 class _Known(NamedTuple):
     reader: PayloadReader | None
     error: DecodeError | None = None  # why nothing can be read with it
-    until_s: float | None = None  # when that is asked again; None: never
+    since_s: float = 0.0  # when the registry said that
 
 
 class SchemaReaders:
@@ -50,23 +50,31 @@ class SchemaReaders:
         self._clock = clock
         self._known: OrderedDict[int, _Known] = OrderedDict()
 
-    def lacks(self, schema_id: int) -> bool:
-        """Whether the registry must be asked before a value that was written with this schema can be read."""
+    def lacks(self, schema_id: int, waiting_since_s: float | None = None) -> bool:
+        """Whether the registry must be asked before a value that was written with this schema can be read. That there
+        is none counts for `unknown_s`, and for a value that was already waited for when it was said: else one with
+        many such schemas would be asked for without end."""
         known = self._known.get(schema_id)
-        return known is None or (known.until_s is not None and known.until_s <= self._clock())
+        if known is None or known.error is None:
+            return known is None
+        waited_for = waiting_since_s is not None and waiting_since_s <= known.since_s
+        return not waited_for and self._clock() >= known.since_s + self._unknown_s
 
-    def missing(self, schema_ids: Sequence[int]) -> int | None:
-        """The first of these schemas that the registry must be asked for. None: what was written with them can be read
-        until this is asked again; what was used longest ago goes here and nowhere else."""
-        for schema_id in schema_ids:
-            if self.lacks(schema_id):
-                return schema_id
+    def missing(self, schema_ids: Sequence[int], waiting_since_s: float | None = None) -> tuple[int, ...]:
+        """Those of these schemas that the registry must be asked for, each once. None: what was written with them can
+        be read until this is asked again; what was used longest ago goes here and nowhere else."""
+        if missing := tuple({one: None for one in schema_ids if self.lacks(one, waiting_since_s)}):
+            return missing
         for schema_id in schema_ids:
             self._known.move_to_end(schema_id)
         keep = max(self._keep, len(set(schema_ids)))  # of one record all are needed at once
         while len(self._known) > keep:
             self._known.popitem(last=False)
-        return None
+        return ()
+
+    def now_s(self) -> float:
+        """The time by the clock of `waiting_since_s`."""
+        return self._clock()
 
     def fetch(self, schema_id: int) -> None:
         """Ask the registry. Blocks. Raises OperationError when it is away or refuses; what it says of the schema is
@@ -77,7 +85,7 @@ class SchemaReaders:
             if error.retryable or error.code not in ("schema_unknown", "schema_unusable", "subject_unknown"):
                 raise
             code = "schema_unusable" if error.code == "subject_unknown" else error.code  # of a reference of the schema
-            known = _Known(None, DecodeError(code, error.message), self._clock() + self._unknown_s)
+            known = _Known(None, DecodeError(code, error.message), self._clock())
         self._known[schema_id] = known
 
     def read(self, value: bytes) -> Any:
@@ -95,7 +103,10 @@ class SchemaReaders:
         known = None if schema_id is None else self._known.get(schema_id)
         if known is None or schema_id is None:
             raise DecodeError(
-                "schema_unknown", f"The schema {schema_id} was not asked for. Ask the registry, and read again."
+                "schema_unknown",
+                f"The registry was not asked for the schema {schema_id}: the record has events with more than "
+                f"{MOST_SCHEMAS} schemas, or does not name `data_base64` in plain characters. Send fewer events in one "
+                "record.",
             )
         if known.reader is None:
             assert known.error is not None
@@ -119,8 +130,10 @@ class SchemaReaders:
         self._ask(schema_ids(record))
 
     def _ask(self, schema_ids: Sequence[int]) -> None:
-        while (schema_id := self.missing(schema_ids)) is not None:
-            self.fetch(schema_id)
+        began_s = self._clock()
+        while missing := self.missing(schema_ids, began_s):
+            for schema_id in missing:
+                self.fetch(schema_id)
 
     def as_json(self, record: Record) -> Record:
         """`record` with its payload in JSON and its key as text, for callers without a registry; as it is when it is

@@ -12,9 +12,10 @@ import structlog
 from aiokafka.errors import KafkaConnectionError
 from yarl import URL
 
-from streamflow.errors import EngineFault, OperationError
+from streamflow.errors import EngineFault
 from streamflow.kafka.connection import aiokafka_config, bootstrap_servers
 from streamflow.kafka.groups import engine_group
+from streamflow.kafka.refusals import away_at_start
 from streamflow.kafka.revisions import client_id
 from streamflow.runtime.engine import EngineHost
 from streamflow.runtime.transport import BatchTransport, NoTables
@@ -89,11 +90,7 @@ async def serve(app: faust.App, host: EngineHost, stop: asyncio.Event) -> None:
         await host.start()
         await app.start()
     except KafkaConnectionError as error:
-        raise OperationError(
-            "broker_unreachable",
-            f"expected the broker to answer while the worker starts but {error}. Check the broker and start the worker "
-            "again.",
-        ) from error
+        raise away_at_start(error) from error
     try:
         while not stop.is_set():
             try:

@@ -29,7 +29,10 @@ class SchemaWaits:
         self._schemas = schemas
         self._metrics = metrics
         self._retry_s = retry_s
-        self._waiting: dict[TopicPartition, int] = {}
+        self._waiting: dict[TopicPartition, tuple[int, ...]] = {}
+        self._since: dict[
+            TopicPartition, tuple[int, float]
+        ] = {}  # the record's offset, and since when it is waited for
         self._asked = asyncio.Event()
         self._logged: tuple[str, float] | None = None  # the code of the trouble that was logged last, and when
 
@@ -40,30 +43,38 @@ class SchemaWaits:
 
     def must_wait(self, tp: TopicPartition, record: Record) -> bool:
         """Whether `record` cannot be read yet. Then its partition waits from now on."""
-        schema_id = self._schemas.missing(schema_ids(record))
-        if schema_id is None:
+        offset, since_s = self._since.get(tp, (-1, 0.0))
+        again = offset == record.offset
+        missing = self._schemas.missing(schema_ids(record), since_s if again else None)
+        if not missing:
             return False
-        self._waiting[tp] = schema_id
+        if not again:
+            self._since[tp] = record.offset, self._schemas.now_s()
+        self._waiting[tp] = missing
         self._asked.set()
         return True
 
     def ready(self) -> list[TopicPartition]:
         """The partitions that wait no longer."""
-        ready = [tp for tp, schema_id in self._waiting.items() if not self._schemas.lacks(schema_id)]
+        ready = [tp for tp in self._waiting if not self._lacking(tp)]
         for tp in ready:
             del self._waiting[tp]
         return ready
 
+    def _lacking(self, tp: TopicPartition) -> list[int]:
+        _, since_s = self._since[tp]
+        return [schema_id for schema_id in self._waiting[tp] if self._schemas.lacks(schema_id, since_s)]
+
     def drop(self) -> None:
         """The sources are opened again."""
-        self._waiting = {}
+        self._waiting, self._since = {}, {}
 
     async def ask(self) -> None:
         """Asks the registry for what is waited for, until it is cancelled."""
         pause_s = _FIRST_PAUSE_S
         while True:
             await self._asked.wait()
-            wanted = sorted({schema_id for schema_id in self._waiting.values() if self._schemas.lacks(schema_id)})
+            wanted = sorted({schema_id for tp in self._waiting for schema_id in self._lacking(tp)})
             if not wanted:
                 self._asked.clear()
                 continue

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import structlog
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaConnectionError
 from aiokafka.structs import TopicPartition
 
 from streamflow.core.event_router import readable
@@ -25,6 +26,7 @@ from streamflow.engine.match import Published
 from streamflow.errors import OperationError
 from streamflow.kafka.connection import aiokafka_config, stop_consumer
 from streamflow.kafka.definitions import DefinitionsLog
+from streamflow.kafka.refusals import away_at_start
 from streamflow.kafka.topics import DEFINITIONS, topic_name
 from streamflow.settings import Settings
 from streamflow.wire.unreadable import UNREADABLE
@@ -73,13 +75,16 @@ class PublishedVersions:
         definitions.subscribe(self._changed)
 
     async def start(self) -> None:
-        """Connects. Raises KafkaError."""
+        """Connects. Raises OperationError when the broker has gone away."""
         for level in ("read_uncommitted", "read_committed"):
             asker = AIOKafkaConsumer(
                 **aiokafka_config(self._settings, "ingress-definitions"), group_id=None, isolation_level=level
             )
             self._askers[level] = asker
-            await asker.start()
+            try:
+                await asker.start()
+            except KafkaConnectionError as error:
+                raise away_at_start(error) from error
 
     async def stop(self) -> None:
         """Disconnects."""

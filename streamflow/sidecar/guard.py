@@ -22,6 +22,7 @@ from streamflow.sidecar.problems import problem_of
 _HEALTH = f"{API_PATH}/health"
 # These carry their own token, disclose nothing, or are for the log-in.
 _OPEN = (f"{API_PATH}/callbacks/", _HEALTH, f"{API_PATH}/session/", f"{API_PATH}/shared/")
+_BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOG_IN = f"{API_PATH}/session"
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(:[0-9]{1,5})?")
 _HOST_LENGTH = 300
@@ -108,7 +109,7 @@ class Guard:
         try:
             headers = Headers(scope=scope)
             await self._admit(scope, headers)
-            if "content-length" not in headers and "transfer-encoding" not in headers:
+            if not _has_body(scope["method"], headers):
                 body.slot.enter()
         except StreamflowError as error:
             await self._refuse(error, scope, receive, send)
@@ -236,6 +237,13 @@ def _unsniffed(send: Send) -> Send:
         await send(message)
 
     return answered
+
+
+def _has_body(method: str, headers: Headers) -> bool:
+    """Whether the application will read a body before it works. It reads none of a method that has no use for one."""
+    if method in _BODILESS:
+        return False
+    return "transfer-encoding" in headers or int(headers.get("content-length", "0")) > 0
 
 
 class _Slot:

@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import structlog
 
@@ -25,7 +26,18 @@ _log = structlog.get_logger(__name__)
 _AGAIN_S = 5.0  # after the store could not be read, until it is asked again
 _LONG = 500  # transitions of a run from which on it is remembered
 _REMEMBERED = 40_000  # transitions, of all of them
+_REMEMBERED_BYTES = 32 << 20  # of their records
 _TRIES = 2  # the store may move on while the rest is looked for
+
+
+class _Long(NamedTuple):
+    """A run that is remembered, and the size of its records."""
+
+    transitions: list[Transition]
+    size_bytes: int
+
+
+_NOTHING = _Long([], 0)
 
 
 class RunHistories:
@@ -38,7 +50,7 @@ class RunHistories:
         self._ends = RunEnds(settings)
         self._recent = Recent(settings)
         self._again_at = 0.0
-        self._long: OrderedDict[str, list[Transition]] = OrderedDict()
+        self._long: OrderedDict[str, _Long] = OrderedDict()
 
     async def of(self, run: str, entry: int) -> list[Transition] | None:
         """All transitions of a run that are in `runs` or were, in order, each once, up to those that were there when
@@ -48,12 +60,12 @@ class RunHistories:
         if time.monotonic() < self._again_at:
             return None
         for _ in range(_TRIES):
-            known = self._long.get(run, [])
-            ends, found = await self._stored(Wanted(run=run, known=len(known)))
+            known = self._long.get(run, _NOTHING)
+            ends, found = await self._stored(Wanted(run=run, known=len(known.transitions)))
             if ends is None or found is None or found.topic_id != ends.topic_id:
                 return None
-            stored = [*known[: found.known], *found.transitions]
-            self._keep(run, stored)
+            stored = [*known.transitions[: found.known], *found.transitions]
+            self._keep(run, stored, found.size_bytes + (known.size_bytes if found.known else 0))
             whole = await self._completed(run, entry, found, stored, ends)
             if whole is not None:
                 return whole
@@ -64,13 +76,16 @@ class RunHistories:
         await self._recent.close()
         await asyncio.to_thread(self._ends.close)
 
-    def _keep(self, run: str, stored: list[Transition]) -> None:
+    def _keep(self, run: str, stored: list[Transition], size_bytes: int) -> None:
         """Remembers the transitions of a long run, for a page asks for several views of one. They never change: the
         store says how many it has, and gives the others."""
         self._long.pop(run, None)
         if len(stored) >= _LONG and stored[0].seq == 1 and stored[-1].seq == len(stored):
-            self._long[run] = stored
-            while sum(map(len, self._long.values())) > _REMEMBERED:
+            self._long[run] = _Long(stored, size_bytes)
+            while (
+                sum(len(one.transitions) for one in self._long.values()) > _REMEMBERED
+                or sum(one.size_bytes for one in self._long.values()) > _REMEMBERED_BYTES
+            ):
                 self._long.popitem(last=False)
 
     async def _stored(self, wanted: Wanted) -> tuple[Ends | None, Recorded | None]:

@@ -21,19 +21,27 @@ class Together(Generic[K, V]):
     def __init__(self, answer: Callable[[Sequence[K]], Awaitable[Sequence[V]]]) -> None:
         self._answer = answer
         self._waiting: list[tuple[K, asyncio.Future[V]]] = []
-        self._working: set[asyncio.Task[None]] = set()
+        self._working = 0  # tasks that will look at `_waiting` again
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def ask(self, key: K) -> V:
         """The value of a key. Raises what `answer` raises for those that are asked together."""
         arrived: asyncio.Future[V] = asyncio.get_running_loop().create_future()
         self._waiting.append((key, arrived))
-        if len(self._working) < _AT_ONCE:
+        if self._working < _AT_ONCE:
+            self._working += 1
             task = asyncio.create_task(self._work())
-            self._working.add(task)
-            task.add_done_callback(self._working.discard)
+            self._tasks.add(task)  # else it might be collected
+            task.add_done_callback(self._tasks.discard)
         return await arrived
 
     async def _work(self) -> None:
+        try:
+            await self._answer_all()
+        finally:
+            self._working -= 1  # at once: callbacks of the task come after callers that ask again
+
+    async def _answer_all(self) -> None:
         while self._waiting:
             some, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
             try:

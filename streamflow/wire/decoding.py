@@ -22,6 +22,9 @@ NO_HEADERS: dict[str, bytes] = {}
 _NO_ENVELOPE = object()
 _WITHIN = b"data_base64"
 
+MOST_SCHEMAS = 100
+"""Schemas of the events in one record that a registry is asked for. Those of one sender have a few."""
+
 
 class Record(NamedTuple):
     """A record of a source topic, as it lies there. `timestamp_ms` is the time of its arrival at the broker if the
@@ -120,11 +123,13 @@ class Decoded:
 
 def schema_ids(record: Record) -> tuple[int, ...]:
     """The ids of the schemas that `record` cannot be read without: of its value or, in structured mode and in a batch,
-    of the `data_base64` of its events; and of its key."""
+    of the `data_base64` of its events; and of its key. None, if there are more than `MOST_SCHEMAS`: a registry is not
+    asked thousands of questions for one record."""
     found = [framed_schema(record.value), framed_schema(record.key)]
     if record.value is not None and _WITHIN in record.value:
         found += _within(record)
-    return tuple(one for one in found if one is not None)
+    ids = tuple(dict.fromkeys(one for one in found if one is not None))
+    return ids if len(ids) <= MOST_SCHEMAS else ()
 
 
 def _within(record: Record) -> list[int | None]:

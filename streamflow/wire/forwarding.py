@@ -9,12 +9,14 @@ generation on.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from streamflow.engine.commands import ForwardSource
 from streamflow.wire.codec import DecodeError
 
 FORWARDED = "forwarded"
+_PLACES = re.compile(rb"(\d{1,10})/(\d{1,19})/(\d{1,10})/(\d{1,19})")
 
 
 def forwarded_header(source: ForwardSource) -> tuple[str, bytes]:
@@ -28,10 +30,8 @@ def forward_source(headers: Iterable[tuple[str, bytes]]) -> ForwardSource | None
     (`bad_command`)."""
     for name, value in headers:
         if name == FORWARDED:
-            try:
-                partition, offset, sent_partition, sent_offset = map(int, (value or b"").decode("ascii").split("/"))
-            except ValueError as error:
+            if (found := _PLACES.fullmatch(value or b"")) is None:
                 text = f"expected four numbers in the header {FORWARDED} but found something else."
-                raise DecodeError("bad_command", f"{text} Only Streamflow's own processes write this topic.") from error
-            return ForwardSource(partition, offset, sent_partition, sent_offset)
+                raise DecodeError("bad_command", f"{text} Only Streamflow's own processes write this topic.")
+            return ForwardSource(*map(int, found.groups()))
     return None

@@ -18,6 +18,8 @@ from tests.conftest import start_server
 from tests.servers.redis import PASSWORD, RedisServer, redis_server
 
 KEY = re.compile(r"streamflow:one:\{LIMITER/[0-9a-f]{64}/[0-9]+/1/minute\}(/-1)?")
+pytestmark = pytest.mark.usefixtures("steady_minute")
+
 HOSTILE = (
     "",
     "root/10/1/minute",

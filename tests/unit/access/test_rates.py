@@ -9,6 +9,8 @@ import pytest
 from streamflow.access.rates import Rates
 from streamflow.errors import OperationError, Rejected
 
+pytestmark = pytest.mark.usefixtures("steady_minute")
+
 
 def test_requests_are_counted_by_user() -> None:
     async def asked() -> list[str]:

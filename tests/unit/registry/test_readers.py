@@ -144,16 +144,28 @@ def test_a_secret_that_is_gone_is_told_until_it_is_there_again(
     known.fetch(schema_id)
 
 
+def test_an_answer_counts_for_what_waited_for_it(registry: MemoryRegistry) -> None:
+    now_s = [0.0]
+    known = readers(registry, clock=lambda: now_s[0])
+    for schema_id in (7, 8, 9):
+        known.fetch(schema_id)
+        now_s[0] += 20
+    assert known.missing([7, 8, 9]) == (7, 8)
+    assert known.missing([7, 8, 9], 20.0) == (7,)
+    assert known.missing([7, 8, 9, 7], 0.0) == ()
+    assert known.missing([7, 8, 9, 7], known.now_s()) == (7, 8)
+
+
 def test_the_schema_used_longest_ago_goes_first(registry: MemoryRegistry) -> None:
     ids = [registry.register(f"s{n}", json.dumps({"type": "fixed", "name": f"F{n}", "size": 1})) for n in range(3)]
     known = readers(registry, keep=2)
     for schema_id in ids[:2]:
         known.fetch(schema_id)
-    assert known.missing([ids[0]]) is None
+    assert known.missing([ids[0]]) == ()
     known.fetch(ids[2])
     assert [known.read(head(schema_id) + b"a") for schema_id in ids] == ["YQ=="] * 3  # until it is asked for the next
 
-    assert known.missing([ids[2]]) is None
+    assert known.missing([ids[2]]) == ()
     assert [known.lacks(schema_id) for schema_id in ids] == [False, True, False]
 
 

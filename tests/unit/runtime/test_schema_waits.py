@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any, cast
@@ -26,6 +27,7 @@ from streamflow.runtime.source_log import SourceLog
 from streamflow.settings import Registry
 from streamflow.wire.codec import decode_command
 from streamflow.wire.dead_letter import PREFIX
+from streamflow.wire.decoding import MOST_SCHEMAS
 from streamflow.wire.frame import head
 from tests.servers.memory_registry import MemoryRegistry, memory_registry
 from tests.unit.registry.test_protobuf import SCHEMA as PROTOBUF
@@ -78,8 +80,8 @@ class Outbox:
 
 
 class World:
-    def __init__(self, registry: MemoryRegistry) -> None:
-        self.readers = SchemaReaders(registry_client(Registry(url=registry.url)), keep=10, unknown_s=30)
+    def __init__(self, registry: MemoryRegistry, *, unknown_s: float = 30) -> None:
+        self.readers = SchemaReaders(registry_client(Registry(url=registry.url)), keep=10, unknown_s=unknown_s)
         self.waits = SchemaWaits(self.readers, NoMetrics(), retry_s=0.2)
         self.consumer, self.outbox = Consumer(), Outbox()
         self.intake = SourceIntake(cast(Any, self.consumer), cast(Any, self.outbox), SourceLog(), self.waits)
@@ -203,6 +205,44 @@ def test_what_cannot_be_read_becomes_a_dead_letter_and_the_next_record_is_read(
     ]
     assert [letter.value for letter in world.outbox.letters] == list(values[:5])
     assert [data["order_id"] for data in world.data()] == ["o-1"]
+
+
+def batch(*schema_ids: int) -> Fetched:
+    """One record: a batch of CloudEvents, each with another of these schemas."""
+    attributes = {"specversion": "1.0", "source": "/shop", "type": "placed", "datacontenttype": "application/avro"}
+    events = [
+        attributes | {"id": f"e{number}", "data_base64": base64.b64encode(head(number) + b"x").decode()}
+        for number in schema_ids
+    ]
+    headers = (("content-type", b"application/cloudevents-batch+json"),)
+    return Fetched(0, b"k", json.dumps(events).encode(), headers=headers)
+
+
+def test_a_record_with_many_unknown_schemas_is_waited_for_once(registry: MemoryRegistry) -> None:
+    world = World(registry, unknown_s=0)  # as if the registry took longer for all of them than an answer counts
+
+    async def scenario() -> None:
+        record = batch(*range(1, 61))
+        await world.intake.take(ORDERS, world.sources[ORDERS], [record])
+        await world.until_ready()
+        await world.intake.take(ORDERS, world.sources[ORDERS], [record])
+
+    asyncio.run(scenario())
+    assert world.intake.unread == set()
+    assert world.sources[ORDERS].next == 1
+    assert set(world.outbox.reasons()) == {"schema_unknown"}
+    assert len(registry.asked) == 60
+    world.readers.close()
+
+
+def test_for_a_record_with_too_many_schemas_the_registry_is_not_asked(registry: MemoryRegistry, world: World) -> None:
+    sizes: Any = {"event_bytes": 50_000, "record_bytes": 100_000}
+    world.intake.router = EventRouter([published()], **sizes, unframe=world.readers)
+    asyncio.run(world.intake.take(ORDERS, world.sources[ORDERS], [batch(*range(1, MOST_SCHEMAS + 2))]))
+    assert world.intake.unread == set()
+    assert world.sources[ORDERS].next == 1
+    assert set(world.outbox.reasons()) == {"schema_unknown"}
+    assert registry.asked == []
 
 
 def test_sources_that_are_opened_again_wait_for_nothing(registry: MemoryRegistry, world: World) -> None:

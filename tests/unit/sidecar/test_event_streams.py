@@ -173,6 +173,10 @@ def test_health_is_answered_when_nothing_else_is(settings: Settings, log: Memory
         assert (code(refused), refused.headers["retry-after"]) == ((503, "too_busy"), "1")
         assert client.get("/health").json() == {"ok": True}
         assert metrics.counts == {("requests_refused", "too_busy"): 1}
+        empty = client.request("GET", "/approvals", headers={"content-length": "0"})
+        unread = client.request("GET", "/approvals", content=b"{}")
+        action = client.post("/operations/checks", headers={"content-length": "0"})
+        assert [code(answer) for answer in (empty, unread, action)] == [(503, "too_busy")] * 3
 
 
 def revoked(*_: object) -> Principal:

@@ -56,6 +56,32 @@ def test_an_error_is_told_to_those_that_asked_together_and_the_next_are_answered
     asyncio.run(story())
 
 
+def test_who_asks_again_at_once_is_answered() -> None:
+    gate = asyncio.Event()
+
+    async def answer(keys: Sequence[int]) -> list[int]:
+        await gate.wait()
+        return list(keys)
+
+    async def story() -> list[int]:
+        together: Together[int, int] = Together(answer)
+
+        async def twice(key: int) -> int:
+            return await together.ask(await together.ask(key) + 10)
+
+        asks = [asyncio.ensure_future(twice(1))]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the first has a task of its own
+        asks.append(asyncio.ensure_future(together.ask(2)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        gate.set()  # both tasks end in the same round of the loop
+        async with asyncio.timeout(5):
+            return await asyncio.gather(*asks)
+
+    assert asyncio.run(story()) == [11, 2]
+
+
 def test_who_no_longer_waits_is_left_out() -> None:
     gate = asyncio.Event()
 

@@ -169,6 +169,7 @@ def test_log_ins_at_the_same_time_are_limited_as_one_after_the_other(
     assert answers == {"False": len(tried), "too_many_attempts": 300 - len(tried)}
 
 
+@pytest.mark.usefixtures("steady_minute")
 def test_requests_of_a_key_are_limited(place: TestClient, access: MemoryAccess) -> None:
     state = place.app.state.streamflow  # type: ignore[attr-defined]
     state.identity.rates = Rates(requests_per_minute=3, attempts_per_minute=3)
@@ -355,6 +356,7 @@ def test_a_key_makes_no_other_keys(place: TestClient, access: MemoryAccess, way:
     assert code(place.post("/me/password", json=password, headers=stolen)) == (401, "credentials_wrong")
 
 
+@pytest.mark.usefixtures("steady_minute")
 def test_a_session_of_a_key_counts_as_requests_of_the_key(place: TestClient, access: MemoryAccess) -> None:
     place.app.state.streamflow.identity.rates = Rates(requests_per_minute=3, attempts_per_minute=3)  # type: ignore[attr-defined]
     key = key_of(access, "root")

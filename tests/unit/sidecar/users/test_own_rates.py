@@ -22,7 +22,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_changes_are_limited_by_user_whatever_key_they_come_with(
-    place: TestClient, access: MemoryAccess, change: str
+    place: TestClient, access: MemoryAccess, change: str, steady_minute: None
 ) -> None:
     place.app.state.streamflow.identity.rates = Rates(  # type: ignore[attr-defined]
         requests_per_minute=500, attempts_per_minute=10, changes_per_minute=5
