@@ -20,7 +20,7 @@ from streamflow.access.changes import Change
 from streamflow.access.directory import Directory
 from streamflow.errors import OperationError, StreamflowError
 from streamflow.kafka.backoff import pauses
-from streamflow.kafka.exclusive_log import FENCED_S, ExclusiveWriter, Fenced, LogReader, Outgoing
+from streamflow.kafka.exclusive_log import FENCED_S, WRITE_S, ExclusiveWriter, Fenced, LogReader, Outgoing
 from streamflow.kafka.topics import ACCESS, AUDIT, topic_name
 from streamflow.settings import Settings
 from streamflow.wire.decoding import Record
@@ -31,7 +31,6 @@ _log = structlog.get_logger(__name__)
 _FOLLOW_S = 0.05
 _CONTACT_S = 2.0  # how often the broker is asked whether there is more
 _STALE_S = 30.0  # after which a directory without contact is believed no more: a revocation may be missing
-_WRITE_S = 20.0
 _AGAIN_S = 0.5
 _MOST_TOGETHER = 200
 
@@ -69,9 +68,9 @@ class AccessTopic:
     def close(self) -> None:
         """Ends it."""
         self._closed.set()
-        self._thread.join(_WRITE_S)
+        self._thread.join(WRITE_S)
 
-    def wait_loaded(self, timeout_s: float = _WRITE_S) -> Directory:
+    def wait_loaded(self, timeout_s: float = WRITE_S) -> Directory:
         """The directory, once it has been read to its end. Raises OperationError, at once when it cannot be read."""
         self._loaded.wait(timeout_s)
         return self.directory
@@ -103,12 +102,12 @@ class AccessTopic:
     def submit(self, actor: Actor, make: Make) -> Future[Change]:
         """What `make` makes, once it is written. The future raises what `make` raises, and OperationError."""
         future: Future[Change] = Future()
-        self._asked.put(_Asked(actor, make, future, time.monotonic() + _WRITE_S))
+        self._asked.put(_Asked(actor, make, future, time.monotonic() + WRITE_S))
         return future
 
     def change(self, actor: Actor, make: Make) -> Change:
         """As `submit`, and waits. Raises what the change is refused with, too."""
-        made = self.submit(actor, make).result(2 * _WRITE_S)
+        made = self.submit(actor, make).result(2 * WRITE_S)
         if made.refusal is not None:
             raise made.refusal
         return made
@@ -208,7 +207,7 @@ class AccessTopic:
                 for one in late:
                     one.future.set_exception(
                         OperationError(
-                            "access_busy", f"The change was not written within {_WRITE_S:g} s: {fenced}. Try again."
+                            "access_busy", f"The change was not written within {WRITE_S:g} s: {fenced}. Try again."
                         )
                     )
                 asked = [one for one in asked if one not in late]

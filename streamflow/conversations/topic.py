@@ -12,8 +12,7 @@ import structlog
 from streamflow.conversations.entries import Records
 from streamflow.conversations.library import Library
 from streamflow.errors import OperationError, StreamflowError
-from streamflow.kafka.backoff import pauses
-from streamflow.kafka.exclusive_log import FENCED_S, ExclusiveWriter, Fenced, LogReader, Outgoing
+from streamflow.kafka.exclusive_log import WRITE_S, ExclusiveWriter, LogReader, Outgoing, retry_fenced
 from streamflow.kafka.topics import AUTHORING, topic_name
 from streamflow.settings import Settings
 
@@ -21,7 +20,6 @@ T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
-_WRITE_S = 20.0
 _WAIT_MS = 20  # people wait for the first words of an answer while the topic is read to its end
 _LOOK_S = 0.2  # how often it is looked for what other processes wrote, while there are listeners
 
@@ -81,17 +79,13 @@ class ConversationTopic:
     def write(self, make: Make) -> Records:
         """Writes in one transaction that nothing can come between. Raises OperationError (`authoring_busy`, and as
         `read`)."""
-        deadline, waits = time.monotonic() + _WRITE_S, pauses(*FENCED_S)
         with self._lock:
-            while True:
-                try:
-                    return self._write(make)
-                except Fenced as fenced:
-                    if time.monotonic() > deadline:
-                        raise OperationError(
-                            "authoring_busy", f"Nothing was written within {_WRITE_S:g} s: {fenced}. Try again."
-                        ) from fenced
-                    time.sleep(next(waits))
+            return retry_fenced(
+                lambda: self._write(make),
+                lambda fenced: OperationError(
+                    "authoring_busy", f"Nothing was written within {WRITE_S:g} s: {fenced}. Try again."
+                ),
+            )
 
     def _write(self, make: Make) -> Records:
         """One attempt. The last writer need not read before it writes again: if its commit succeeds, nobody else has
@@ -133,7 +127,7 @@ class ConversationTopic:
         """Ends it."""
         self._closed.set()
         if self._looking is not None:
-            self._looking.join(_WRITE_S)
+            self._looking.join(WRITE_S)
         with self._lock:
             self._forget_reader()
 

@@ -7,12 +7,13 @@ write again at once; one that is fenced begins again, and finds what the other o
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from streamflow.errors import OperationError
+from streamflow.kafka.backoff import pauses
 from streamflow.kafka.connection import confluent_config, confluent_producer_config
 from streamflow.kafka.groups import reader_group
 from streamflow.kafka.log_writing import judged
@@ -21,9 +22,12 @@ from streamflow.kafka.stalls import AssignedConsumer
 from streamflow.settings import Settings
 from streamflow.wire.decoding import Record
 
+T = TypeVar("T")
+
 _TIMEOUT_S = 20.0
 _TRANSACTION_TIMEOUT_MS = 20_000
 _BATCH = 1000
+WRITE_S = 20.0  # for which a writer that is fenced again and again tries
 FENCED_S = (0.02, 0.5)  # the first pause of a writer that was fenced, and the longest
 _ABSENT = frozenset(
     {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}  # noqa: SLF001
@@ -180,3 +184,16 @@ class ExclusiveWriter:
 
 class Fenced(Exception):
     """Another writer was faster, or the transaction could not be finished: begin again."""
+
+
+def retry_fenced(attempt: Callable[[], T], busy: Callable[[Fenced], OperationError]) -> T:
+    """What `attempt` gives, which is made again while other writers are faster, for `WRITE_S` seconds. Blocks. Raises
+    what `busy` makes of the last refusal after that, and what `attempt` raises."""
+    deadline, waits = time.monotonic() + WRITE_S, pauses(*FENCED_S)
+    while True:
+        try:
+            return attempt()
+        except Fenced as fenced:
+            if time.monotonic() > deadline:
+                raise busy(fenced) from fenced
+            time.sleep(next(waits))

@@ -10,8 +10,7 @@ from typing import Protocol, TypeVar
 import structlog
 
 from streamflow.errors import OperationError
-from streamflow.kafka.backoff import pauses
-from streamflow.kafka.exclusive_log import FENCED_S, ExclusiveWriter, Fenced, LogReader, Outgoing
+from streamflow.kafka.exclusive_log import WRITE_S, ExclusiveWriter, LogReader, Outgoing, retry_fenced
 from streamflow.kafka.topics import JOBS, topic_name
 from streamflow.ops.jobs import Board, Records
 from streamflow.settings import Settings
@@ -19,8 +18,6 @@ from streamflow.settings import Settings
 T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
-
-_WRITE_S = 20.0
 
 Make = Callable[[Board, int], Records]
 """The records to write, in view of the topic as it is then, and of the time (epoch milliseconds)."""
@@ -58,23 +55,20 @@ class JobsTopic:
     def write(self, make: Make) -> Records:
         """Writes in one transaction that nothing can come between. Raises OperationError (`jobs_busy`, and as
         `read`)."""
-        deadline, waits = time.monotonic() + _WRITE_S, pauses(*FENCED_S)
         with self._lock:
-            while True:
-                try:
-                    self._writer.begin()
-                    records = make(self._caught_up(), time.time_ns() // 1_000_000)
-                    if records:
-                        self._writer.commit(
-                            [Outgoing(self._topic, key.encode(), value) for key, value in records.items()]
-                        )
-                    return records
-                except Fenced as fenced:
-                    if time.monotonic() > deadline:
-                        raise OperationError(
-                            "jobs_busy", f"The job was not written within {_WRITE_S:g} s: {fenced}. Try again."
-                        ) from fenced
-                    time.sleep(next(waits))
+            return retry_fenced(
+                lambda: self._write(make),
+                lambda fenced: OperationError(
+                    "jobs_busy", f"The job was not written within {WRITE_S:g} s: {fenced}. Try again."
+                ),
+            )
+
+    def _write(self, make: Make) -> Records:
+        self._writer.begin()
+        records = make(self._caught_up(), time.time_ns() // 1_000_000)
+        if records:
+            self._writer.commit([Outgoing(self._topic, key.encode(), value) for key, value in records.items()])
+        return records
 
     def _caught_up(self) -> Board:
         try:
