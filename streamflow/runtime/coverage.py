@@ -29,6 +29,7 @@ async def uncovered(consumer: AIOKafkaConsumer) -> int:
     given = {
         (topic, number)
         for *_, assignment in members
+        if assignment  # a member may have none
         for topic, numbers in ConsumerProtocol.ASSIGNMENT.decode(assignment).assignment
         for number in numbers
     }
