@@ -47,17 +47,19 @@ def capacity(
         str | None, typer.Option("--average", help="average rate over a month, for disks; --rate by default")
     ] = None,
     wait_hours: Annotated[
-        float, typer.Option("--wait-hours", min=0, help="average hours from start to end of a run")
+        float, typer.Option("--wait-hours", min=0, max=876_000, help="average hours from start to end of a run")
     ] = 0.0,
     call_s: Annotated[
-        float, typer.Option("--call-seconds", min=0, help="average seconds of a call to an external system")
+        float, typer.Option("--call-seconds", min=0, max=86_400, help="average seconds of a call to an external system")
     ] = 0.1,
     utilisation: Annotated[
         float, typer.Option("--utilisation", min=0.05, max=0.95, help="share of a core that a worker may use at peak")
     ] = 0.5,
     restore_s: Annotated[
         float | None,
-        typer.Option("--restore-seconds", min=1, help="seconds in which all state must be restored on empty disks"),
+        typer.Option(
+            "--restore-seconds", min=1, max=86_400, help="seconds in which all state must be restored on empty disks"
+        ),
     ] = None,
     replicas: Annotated[
         int | None, typer.Option("--replicas", min=1, help="replicas of topics; topics.replication_factor by default")

@@ -81,8 +81,7 @@ def import_(
     facts = _facts(found, unreadable)
     written = False
     if out is not None and found.events:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(found.text(), encoding="utf-8")
+        output.write_file(out, found.text())
         written = True
     session.show(facts | {"written": str(out) if written else None}, _report(found, unreadable, facts))
     if written and not session.json:

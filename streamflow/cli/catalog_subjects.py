@@ -66,8 +66,7 @@ def subjects(
     made = subject_catalog(found, topic=topic, emits=emit)
     lines += [f"skipped {one.file}: {one.reason}" for one in made.skipped]
     if made.events:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(made.text(), encoding="utf-8")
+        output.write_file(out, made.text())
         lines.append(f"{len(made.events)} events written to {out}: look at what identifies each, its id and its key")
     facts |= {
         "events": [event["name"] for event in made.events],

@@ -165,9 +165,8 @@ def _write(found: Imported, given: Catalog, out: Path, *, force: bool) -> list[P
             "file_exists",
             f"expected a new folder but {there[0]} exists. Choose another, or overwrite it with --force.",
         )
-    out.mkdir(parents=True, exist_ok=True)
     for path, text in files.items():
-        path.write_text(text, encoding="utf-8")
+        output.write_file(path, text)
     return list(files)
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streamflow.cli import output
 from streamflow.definition.yaml_text import YAML
-from streamflow.errors import OperationError, Rejected
+from streamflow.errors import Rejected
 
 if TYPE_CHECKING:
     from streamflow.authoring.question import Choice, Question
@@ -76,9 +77,4 @@ def refuse_existing(file: Path) -> None:
 def write_new(file: Path, text: str) -> None:
     """Writes a file that is not there yet, with its folder. Raises Rejected `file_exists`, or OperationError."""
     refuse_existing(file)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        message = f"{file} cannot be written: {error.strerror}. Check the path and its rights."
-        raise OperationError("file_unwritable", message, retryable=False) from error
+    output.write_file(file, text)

@@ -33,7 +33,7 @@ def lag(
     live: Annotated[bool, typer.Option("--live", help="measure repeatedly until Ctrl-C")] = False,
     every_s: Annotated[
         float | None,
-        typer.Option("--every", min=0.2, help="seconds between measurements; metrics.measure_s by default"),
+        typer.Option("--every", min=0.2, max=3600, help="seconds between measurements; metrics.measure_s by default"),
     ] = None,
     times: Annotated[int | None, typer.Option(min=1, help="with --live: end after this number of measurements")] = None,
 ) -> None:

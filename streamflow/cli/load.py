@@ -45,7 +45,7 @@ def load(
         str, typer.Option("--rate", help="scenarios started a second (200/s), a minute or an hour")
     ] = "10/s",
     seconds: Annotated[
-        float, typer.Option("--seconds", min=0.1, help="how long scenarios are started, in seconds")
+        float, typer.Option("--seconds", min=0.1, max=2_592_000, help="how long scenarios are started, in seconds")
     ] = 60.0,
     keys: Annotated[
         int | None,
@@ -58,7 +58,9 @@ def load(
         Path | None,
         typer.Option("--scenarios", metavar="FILE", help="scenario file to use instead of the published scenarios"),
     ] = None,
-    gap_s: Annotated[float, typer.Option("--gap", min=0, help="seconds between two events of a scenario")] = 1.0,
+    gap_s: Annotated[
+        float, typer.Option("--gap", min=0, max=86_400, help="seconds between two events of a scenario")
+    ] = 1.0,
     longest_wait_s: Annotated[
         float, typer.Option("--longest-wait", min=0, help="leave out scenarios that take longer, in seconds")
     ] = 30.0,

@@ -172,12 +172,12 @@ def _globals_first(arguments: Sequence[str]) -> list[str]:
         if one == "--":
             rest += [one, *left]
             break
-        name, _, value = one.partition("=")
+        name, equals, _ = one.partition("=")
         if name not in _GLOBAL:
             rest.append(one)
         else:
             front.append(one)
-            if _GLOBAL[name] and not value and left:
+            if _GLOBAL[name] and not equals and left:
                 front.append(left.pop(0))
     return front + rest
 
@@ -187,6 +187,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     line = _globals_first(sys.argv[1:] if arguments is None else arguments)
     session = Session(json="--json" in line)
     command = typer.main.get_command(app)
+    for one in line:
+        if one != one.encode(errors="replace").decode():  # bytes of no character came as halves of surrogate pairs
+            return _show_usage(f"The argument {one!a} is not UTF-8.", as_json=session.json)
     try:
         with kept_interrupts():
             code = command.main(args=line, prog_name="streamflow", standalone_mode=False, obj=session)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from streamflow.errors import OperationError
 from streamflow.ops.topic_reader import Progress as Report
 from streamflow.terminal import visible, visible_lines, width
 
@@ -88,8 +90,13 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> 
 
 
 def local_time(ms: int) -> str:
-    """A point in time as this machine's people write it, to the millisecond."""
-    return datetime.fromtimestamp(ms / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S.") + f"{ms % 1000:03d}"
+    """A point in time as this machine's people write it, to the millisecond; one that no calendar has, as a number of
+    milliseconds."""
+    try:
+        moment = datetime.fromtimestamp(ms / 1000, UTC).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return f"{ms} ms"
+    return moment.strftime("%Y-%m-%d %H:%M:%S.") + f"{ms % 1000:03d}"
 
 
 def length(ms: int) -> str:
@@ -102,6 +109,16 @@ def length(ms: int) -> str:
     if days:
         return f"{days} d {hours} h"
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+
+
+def write_file(file: Path, text: str) -> None:
+    """Writes `text` to a file, with its folder. Raises OperationError (`file_unwritable`)."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        message = f"{file} cannot be written: {error.strerror}. Check the path and its rights."
+        raise OperationError("file_unwritable", message, retryable=False) from error
 
 
 @contextmanager

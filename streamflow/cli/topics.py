@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from streamflow.cli import output
 from streamflow.cli.confirmation import confirm
 from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
@@ -119,8 +120,7 @@ def asyncapi_(
     if out is None:
         typer.echo(text)
         return
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(text + "\n", encoding="utf-8")
+    output.write_file(out, text + "\n")
     session.show({"written": str(out), "channels": len(document["channels"])}, f"written: {out}")
 
 
@@ -130,7 +130,15 @@ def _require_read(settings: Settings, lowered: list[Finding]) -> None:
     if not wanted:
         return
     for one in measure_lag(settings, read_log(settings)):
-        if one.topic not in wanted or (one.seconds is not None and one.seconds * 1000 < wanted[one.topic]):
+        if one.topic not in wanted:
+            continue
+        if one.state:
+            raise Rejected(
+                "retention_unread",
+                f"Whether the worker {one.role} has read all of {one.topic} cannot be seen: it is {one.state}. Try "
+                "again when `streamflow lag` shows it.",
+            )
+        if one.seconds is not None and one.seconds * 1000 < wanted[one.topic]:
             continue
         age = "unknown age" if one.seconds is None else f"{one.seconds / 3600:.1f} h"
         raise Rejected(

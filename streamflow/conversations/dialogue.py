@@ -28,7 +28,7 @@ from streamflow.conversations.lookup import entries, search
 from streamflow.conversations.toolbox import APPLY, LOOK_UP, SEARCH, UNDERSTAND, read_understood, tools_of
 from streamflow.definition.catalog import Catalog
 from streamflow.models.conversation import Conversation as Exchange
-from streamflow.models.conversation import Material, Message, ToolResult, UserMessage
+from streamflow.models.conversation import Material, Message, ToolResult, UserMessage, well_formed
 from streamflow.models.metered import MeteredModel
 from streamflow.models.prompts import prompt
 from streamflow.models.protocol import Event as Piece
@@ -100,7 +100,9 @@ class Dialogue:
                 failed, text = await self._call(call)
                 messages.append(ToolResult(call.id, text, failed))
                 await self._add(
-                    ToolCalled(turn=self._turn.turn, tool=_clean(call.name)[:100], failed=failed, result=text[:_SHOWN])
+                    ToolCalled(
+                        turn=self._turn.turn, tool=well_formed(call.name)[:100], failed=failed, result=text[:_SHOWN]
+                    )
                 )
             if self._failures > REPAIRS:
                 problems = " ".join(self._problems[:3])
@@ -142,7 +144,7 @@ class Dialogue:
         return pieces, stop
 
     async def _say(self, waiting: list[str]) -> None:
-        text = _clean("".join(waiting))[: max(0, _TEXT - self._said)]
+        text = well_formed("".join(waiting))[: max(0, _TEXT - self._said)]
         waiting.clear()
         self._said += len(text)
         if text:
@@ -153,7 +155,7 @@ class Dialogue:
         if call.problem is not None:
             if call.name == APPLY:
                 self._failed([call.problem])
-            return True, _clean(call.problem)
+            return True, well_formed(call.problem)
         given = call.arguments
         match call.name:
             case name if name == SEARCH:
@@ -166,7 +168,7 @@ class Dialogue:
                 return False, "Shown to the person."
             case name if name == APPLY and self._turn.mode == "edit":
                 return self._apply(given["operations"])
-        return True, f"There is no tool {_clean(call.name)[:100]!r} here."
+        return True, f"There is no tool {well_formed(call.name)[:100]!r} here."
 
     def _apply(self, operations: Any) -> tuple[bool, str]:
         if self._understood is None and not self._turn.confirmed:
@@ -174,7 +176,7 @@ class Dialogue:
         found = apply(self._tried, operations, self._whole)
         if isinstance(found, Refusal):
             self._failed([found.message])
-            return True, f"Nothing was applied. {_clean(found.message)}"
+            return True, f"Nothing was applied. {well_formed(found.message)}"
         wrong = [one for one in found.new_problems if one.severity == "error"]
         if wrong:
             self._failed([str(one) for one in wrong])
@@ -187,7 +189,7 @@ class Dialogue:
 
     def _failed(self, problems: list[str]) -> None:
         self._failures += 1
-        self._problems = [_clean(one)[:300] for one in problems]
+        self._problems = [well_formed(one)[:300] for one in problems]
 
     def _rest(self) -> Cause:
         return "waiting" if self._operations or self._understood is not None else "done"
@@ -228,8 +230,3 @@ class Dialogue:
 def _is_cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def _clean(text: str) -> str:
-    """A text of a model without what no record can hold."""
-    return text.encode("utf-8", "replace").decode()

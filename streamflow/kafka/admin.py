@@ -9,7 +9,7 @@ when it is asked for.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
@@ -39,6 +39,16 @@ _REACH_S = 5.0
 
 # librdkafka's own codes for a broker that does not answer.
 _CUT_OFF = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN})
+
+
+@contextlib.contextmanager
+def _in_time(expected: str) -> Iterator[None]:
+    """Raises OperationError when the broker takes longer than a call waits."""
+    try:
+        yield
+    except TimeoutError as error:
+        text = f"expected {expected} but the broker did not answer within {_TIMEOUT_S:g} s. Check the broker."
+        raise OperationError("broker_unreachable", text) from error
 
 
 class Admin:
@@ -88,6 +98,7 @@ class Admin:
                 found[resource.name].config.update({name: entry.value for name, entry in entries.items()})
         return found
 
+    @_in_time("the topics to be created")
     def create(self, wanted: Sequence[Topic]) -> None:
         """Creates the topics; one that another process creates at the same moment is fine.
 
@@ -110,6 +121,7 @@ class Admin:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise self._failed(f"the topic {name} to be created", error, ("CREATE", name)) from error
 
+    @_in_time("partitions to be added")
     def add_partitions(self, name: str, total: int, *, only_look: bool = False) -> None:
         """Gives a topic `total` partitions; one that has as many already is left alone. With `only_look` nothing is
         added. Raises OperationError when the broker does not, or would not."""
@@ -133,6 +145,7 @@ class Admin:
         except KafkaException as error:
             raise self._failed("the names of the topics", error) from error
 
+    @_in_time("a description of the topic")
     def partitions_with_leaders(self, name: str) -> int:
         """How many partitions of a topic have a leader. Raises OperationError."""
         for future in self._client.describe_topics(TopicCollection([name]), request_timeout=_TIMEOUT_S).values():
@@ -140,6 +153,7 @@ class Admin:
             return sum(1 for partition in described.partitions if partition.leader is not None)
         return 0
 
+    @_in_time("the configuration to be changed")
     def alter(self, changes: Sequence[Finding]) -> None:
         """Sets the configuration entries that the findings want.
 

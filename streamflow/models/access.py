@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable
 from decimal import Decimal
 from types import TracebackType
@@ -36,7 +37,7 @@ class ModelAccess:
         self._endpoints: dict[str, Endpoint] = {}
         self._models: dict[str, LanguageModel] = {}
         self._found: dict[str, Capabilities] = {}
-        self._probing = asyncio.Lock()
+        self._probing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def __aenter__(self) -> Self:
         return self
@@ -105,7 +106,9 @@ class ModelAccess:
         OperationError as `Model.stream`."""
         name = self.name(wanted)
         kept = self.file(name)
-        async with self._probing:
+        if not again and name in self._found:
+            return self._found[name]
+        async with self._probing[name]:  # a model that does not answer holds up no other
             if not again:
                 found = self._found.get(name) or kept.read()
                 if found is not None:

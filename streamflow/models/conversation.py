@@ -56,6 +56,12 @@ class UserMessage:
         )
 
 
+def well_formed(text: str) -> str:
+    """`text` as UTF-8 can hold it. Halves of surrogate pairs are joined, as gateways cut characters between the parts
+    of an answer; a half alone becomes U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 @dataclass(frozen=True, slots=True)
 class MadeCall:
     """A call that the model made earlier: its id, the tool's name, and the arguments as JSON text of an object."""
@@ -68,9 +74,12 @@ class MadeCall:
         """The arguments as data; none where the model wrote no JSON object, which providers do not take back."""
         try:
             found = json.loads(self.arguments or "{}")
+            if isinstance(found, dict):
+                plain: dict[str, Any] = json.loads(well_formed(json.dumps(found, ensure_ascii=False)))
+                return plain
         except (ValueError, RecursionError):
-            return {}
-        return found if isinstance(found, dict) else {}
+            pass
+        return {}
 
 
 @dataclass(frozen=True, slots=True)

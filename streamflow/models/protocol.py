@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from streamflow.models.conversation import AssistantMessage, Conversation, MadeCall
+from streamflow.models.conversation import AssistantMessage, Conversation, MadeCall, well_formed
 from streamflow.models.tools import Tool
 
 
@@ -91,7 +91,7 @@ def message_of(events: Iterable[Event]) -> AssistantMessage:
             texts.append(event.text)
         elif isinstance(event, ToolCall):
             calls.append(MadeCall(event.id, event.name, event.raw))
-    return AssistantMessage("".join(texts), tuple(calls))
+    return AssistantMessage(well_formed("".join(texts)), tuple(calls))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

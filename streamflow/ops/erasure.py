@@ -19,6 +19,7 @@ from streamflow.engine.mailbox.records import mailbox_name
 from streamflow.errors import OperationError, Rejected
 from streamflow.ids import partition_of
 from streamflow.kafka.admin import Admin
+from streamflow.kafka.backoff import pauses
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.topics import (
     COMMANDS,
@@ -40,7 +41,8 @@ from streamflow.ops.topic_reader import Progress, Reading
 from streamflow.settings import Settings
 from streamflow.wire.settlement import Settlement
 
-AGAIN_S = 0.5  # between two tries while cancelled runs end
+AGAIN_S, LONGEST_S = 0.5, 5.0  # between two tries while cancelled runs end; each is a command and its refusal
+_NEVER_MS = 253_402_300_800_000  # the year 10000: what lasts longer is not bounded
 _ERASED = "its business key was erased"
 
 
@@ -71,7 +73,7 @@ def erase(
     """Has the engine erase `key`; with `force` its open runs are cancelled before. The engine's account of it.
 
     Raises Rejected (`runs_open`) while a run is open, OperationError `unanswered` when nothing was heard in time."""
-    deadline, cancelled = time.monotonic() + timeout_s, set[str]()
+    deadline, cancelled, waits = time.monotonic() + timeout_s, set[str](), pauses(AGAIN_S, LONGEST_S)
     while True:
         open_runs = [
             run.run
@@ -84,6 +86,7 @@ def erase(
             except Rejected as rejected:
                 if rejected.code != "runs_open" or not force:
                     raise
+                open_runs = list(rejected.facts.get("runs", ()))  # `runs` may have forgotten their beginning
         if not force or time.monotonic() > deadline:
             text = f"{len(open_runs)} runs of the key are open: {', '.join(open_runs[:5])}. "
             more = "They are being undone or parked: see `runs show`." if force else "End them, or cancel with --force."
@@ -92,7 +95,7 @@ def erase(
             if run not in cancelled:
                 cancelled.add(run)
                 _cancel(settings, run, key)
-        time.sleep(AGAIN_S)
+        time.sleep(next(waits))
 
 
 def _cancel(settings: Settings, run: str, key: str) -> None:
@@ -162,7 +165,8 @@ def _times(settings: Settings, topic: str, entry: int | None, key: str, progress
 
 def _until_deleted(topic: str, times: Sequence[int], config: Mapping[str, str]) -> Remains:
     retention, segment = int(config.get("retention.ms", "-1")), int(config.get("segment.ms", "604800000"))
-    gone = None if retention < 0 else max(times) + retention + segment
+    is_bounded = retention >= 0 and max(times) + retention + segment < _NEVER_MS
+    gone = max(times) + retention + segment if is_bounded else None
     why = f"retention.ms {retention} + segment.ms {segment} after the newest"
     return Remains(topic=topic, records=len(times), newest_ms=max(times), gone_ms=gone, why=why)
 

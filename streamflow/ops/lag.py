@@ -225,6 +225,7 @@ def _is_watermark(record: Record) -> bool:
 def _wait(future: Future[Any]) -> Any:
     try:
         return future.result(_ANSWER_S)
-    except KafkaException as error:
-        text = f"expected the broker to return offsets but {error.args[0].str()}. Check the broker and its permissions."
+    except (KafkaException, TimeoutError) as error:
+        why = error.args[0].str() if isinstance(error, KafkaException) else "it did not answer in time"
+        text = f"expected the broker to return offsets but {why}. Check the broker and its permissions."
         raise OperationError("broker_unreachable", text) from error

@@ -46,7 +46,10 @@ def settings_of(settings: Settings, environment: str) -> Settings:
     try:
         found = _from(file)
     except (OSError, ValueError, DefinitionError) as error:
-        said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        said = str(error)
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            said = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         if isinstance(error, DefinitionError):
             said = error.problems[0].message
         raise _unusable(environment, file, said) from error
