@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from streamflow.engine.commands import CancelRun
 from streamflow.errors import Rejected
 from streamflow.ids import partition_of
+from streamflow.kafka.backoff import pauses
 from streamflow.ops.command_request import append, new_id, producer
-from streamflow.ops.erasure import AGAIN_S
+from streamflow.ops.erasure import AGAIN_S, LONGEST_S
 from streamflow.ops.erasure_requests import erasure_requests
 from streamflow.ops.history import read_runs
 from streamflow.ops.topic_reader import Progress
@@ -75,9 +76,10 @@ def erase_keys(
             append(settings, made, CancelRun(new_id(), run, reason), "", partition)
         for key in found.keys:
             requests.ask(key, definitions, reason)
-        deadline = time.monotonic() + timeout_s
-        while requests.unanswered and time.monotonic() < deadline:
-            again = []
+        deadline, waits = time.monotonic() + timeout_s, pauses(AGAIN_S, LONGEST_S)
+        again: list[str] = []
+        again_at = 0.0
+        while (requests.unanswered or again) and time.monotonic() < deadline:
             for key, answer in requests.heard(AGAIN_S):
                 if not isinstance(answer, Rejected):
                     done.erased.append(key)
@@ -86,9 +88,11 @@ def erase_keys(
                     again.append(key)  # a cancelled run may still be undone
                 else:
                     done.left[key] = answer.code
-            for key in again:
-                requests.ask(key, definitions, reason)
+            if again and time.monotonic() >= again_at:
+                for key in again:
+                    requests.ask(key, definitions, reason)
+                again, again_at = [], time.monotonic() + next(waits)
             if progress is not None:
                 progress(len(done.erased), len(found.keys))
-        done.left |= dict.fromkeys(requests.unanswered, "unanswered")
+        done.left |= dict.fromkeys(again, "runs_open") | dict.fromkeys(requests.unanswered, "unanswered")
     return done

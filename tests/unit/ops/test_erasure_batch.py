@@ -138,6 +138,7 @@ def test_a_run_that_never_ends_is_waited_for_no_longer_than_asked(engine: FakeEn
 
     assert done.erased == []
     assert done.left.keys() == {"load-1"}
+    assert len([one for one in engine.taken if isinstance(one, EraseKey)]) <= 2  # each is a dead letter
 
 
 def test_letters_of_the_erased_keys_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
