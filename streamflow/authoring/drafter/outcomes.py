@@ -49,6 +49,11 @@ def is_negated(tokens: Tokens) -> bool:
     return bool(_NEGATION.search(_plain(tokens)))
 
 
+def is_complement(tokens: Tokens) -> bool:
+    """Whether a phrase says one thing that is not so, and so all others: `they do not approve it`."""
+    return len(parts_of(tokens)) == 1 and is_negated(tokens)
+
+
 def answer_of(tokens: Tokens, about: frozenset[str]) -> frozenset[str] | None:
     """The outcomes of an approval that `tokens` name; None if they say something else. `about` are stems that may
     stand beside it."""

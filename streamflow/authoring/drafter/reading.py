@@ -14,7 +14,7 @@ from streamflow.authoring.drafter.fields import Field, fields_of
 from streamflow.authoring.drafter.lengths import length_at, without_limit
 from streamflow.authoring.drafter.named_outcomes import outcomes_named
 from streamflow.authoring.drafter.notes import Notes, no_field
-from streamflow.authoring.drafter.outcomes import is_negated, parts_of
+from streamflow.authoring.drafter.outcomes import is_complement, is_negated, parts_of
 from streamflow.authoring.drafter.outputs import fields_of_steps, outcomes_of
 from streamflow.authoring.drafter.process import Always, Ask, Await, Decide, Do, Handler, Node, Pause, Way
 from streamflow.authoring.drafter.start import Absence, without_negation
@@ -178,9 +178,10 @@ class Reader:
         for node in reversed(self._nodes):
             outcomes = outcomes_named(node, bare, self.vocabulary, self.known)
             if outcomes:
+                rest = clause.kind == "unless" or (len(outcomes) > 1 and is_complement(bare))
                 if clause.kind == "unless":
                     outcomes = outcomes_of(node) - outcomes
-                return self._after(node, outcomes, said, limit, clause.tokens)
+                return self._after(node, outcomes, said, limit, clause.tokens, rest=rest)
         found = self._data(clause.tokens)
         if found is not None:
             expr = negated(found.expr) if clause.kind == "unless" else found.expr
@@ -192,8 +193,9 @@ class Reader:
         return None
 
     def _after(
-        self, node: Node, outcomes: frozenset[str], said: str, limit: str | None, tokens: Tokens
+        self, node: Node, outcomes: frozenset[str], said: str, limit: str | None, tokens: Tokens, *, rest: bool = False
     ) -> list[Block] | None:
+        outcomes = node.unnamed(outcomes) if rest else outcomes
         if not outcomes:
             self.notes.ask("not_understood", f"No outcome is left for `{said}`. When should it be done?", tokens)
             return None
@@ -203,11 +205,17 @@ class Reader:
                 self.notes.ask("ambiguous", text, tokens)
                 return None
             node.within = limit
+        if not rest and not node.take_out(outcomes):
+            self.notes.ask(
+                "not_understood", f"`{said}` leaves nothing of a condition before it. What is meant?", tokens
+            )
+            return None
         self._opened = Opened(node, outcomes, enclosing=self._blocks.home(node))
-        return [self._handled(node, outcomes, said)]
+        return [self._handled(node, outcomes, said, rest=rest)]
 
-    def _handled(self, node: Node, outcomes: frozenset[str], reason: str) -> Block:
+    def _handled(self, node: Node, outcomes: frozenset[str], reason: str, *, rest: bool = False) -> Block:
         handler: Handler = node.handler(outcomes, reason)
+        handler.rest = handler.rest or rest
         happy = outcomes.isdisjoint({"timeout", "failure"})
         own = frozenset({node.id}) if happy else frozenset[str]()
         self._blocks.begin(handler.block, self._blocks.done_at(self._blocks.home(node), node) | own)
@@ -284,7 +292,7 @@ class Reader:
         if not left:
             self.notes.ask("not_understood", "Otherwise than what? Every outcome is already used.", last.node.said)
             return None
-        return [self._handled(last.node, left, "otherwise")]
+        return [self._handled(last.node, left, "otherwise", rest=True)]
 
     def _chained(self, clause: Clause) -> list[Block] | None:
         """Another condition of the last choice: `otherwise, if ...`."""
