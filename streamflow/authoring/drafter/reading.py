@@ -199,12 +199,8 @@ class Reader:
         if not outcomes:
             self.notes.ask("not_understood", f"No outcome is left for `{said}`. When should it be done?", tokens)
             return None
-        if limit is not None and isinstance(node, Ask | Await) and "timeout" in outcomes:
-            if node.within not in (None, limit):
-                text = f"`{said}` gives another limit than {node.within} before. Which one holds?"
-                self.notes.ask("ambiguous", text, tokens)
-                return None
-            node.within = limit
+        if limit is not None and not self._limited(node, limit, said, tokens):
+            return None
         if not rest and not node.take_out(outcomes):
             self.notes.ask(
                 "not_understood", f"`{said}` leaves nothing of a condition before it. What is meant?", tokens
@@ -212,6 +208,18 @@ class Reader:
             return None
         self._opened = Opened(node, outcomes, enclosing=self._blocks.home(node))
         return [self._handled(node, outcomes, said, rest=rest)]
+
+    def _limited(self, node: Node, limit: str, said: str, tokens: Tokens) -> bool:
+        """The limit that a condition names is that of the step; not, after a question, where that has another."""
+        if not isinstance(node, Ask | Await | Do):
+            return True
+        endless = not isinstance(node, Do) and node.forever
+        if endless or node.within not in (None, limit):
+            text = f"`{said}` gives another limit than {node.within or 'none'} before. Which one holds?"
+            self.notes.ask("ambiguous", text, tokens)
+            return False
+        node.within = limit
+        return True
 
     def _handled(self, node: Node, outcomes: frozenset[str], reason: str, *, rest: bool = False) -> Block:
         handler: Handler = node.handler(outcomes, reason)

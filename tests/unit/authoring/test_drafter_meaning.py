@@ -45,3 +45,32 @@ def test_a_condition_that_leaves_nothing_of_the_other_cases_is_asked_about() -> 
 
     assert not drafted.complete
     assert [one.phrase for one in drafted.questions if one.blocks] == ["she rejects it or nobody answers"]
+
+
+@pytest.mark.parametrize(
+    ("text", "step"),
+    [
+        ("ask an analyst; if she approves it within 1 hour, hold it", "approval"),
+        ("ask an analyst; if she rejects it within 1 hour, block it", "approval"),
+        ("ask an analyst; if nobody answers within 1 hour, block it", "approval"),
+        ("ask an analyst; hold it unless she approves it within 1 hour", "approval"),
+        ("wait for payment.decided; if it comes within 1 hour, hold it", "wait"),
+        ("score it; if that works within 1 hour, hold it", "call"),
+    ],
+)
+def test_a_limit_that_a_condition_names_is_that_of_the_step(text: str, step: str) -> None:
+    drafted = draft(f"when a payment is authorised, {text}", catalog(FRAUD))
+    first = getattr(definition_of(drafted).steps[0], step)
+
+    assert drafted.complete
+    assert first.within == "1h"
+    assert not getattr(first, "forever", False)
+    assert not any("limit" in question.text for question in drafted.questions)
+
+
+@pytest.mark.parametrize("before", ["within 2 hours", "for as long as it takes"])
+def test_a_condition_with_another_limit_is_asked_about(before: str) -> None:
+    text = f"when a payment is authorised, ask an analyst {before}; if she approves it within 1 hour, hold it"
+    drafted = draft(text, catalog(FRAUD))
+
+    assert [one.phrase for one in drafted.questions if one.blocks] == ["she approves it within 1 hour"]
