@@ -17,6 +17,7 @@ from streamflow.authoring.drafter.notes import Notes, no_field
 from streamflow.authoring.drafter.outcomes import is_complement, is_negated, parts_of
 from streamflow.authoring.drafter.outputs import fields_of_steps, outcomes_of
 from streamflow.authoring.drafter.process import Always, Ask, Await, Decide, Do, Handler, Node, Pause, Way
+from streamflow.authoring.drafter.reasons import UNLESS
 from streamflow.authoring.drafter.start import Absence, without_negation
 from streamflow.authoring.drafter.stems import content
 from streamflow.authoring.drafter.tokens import Token, Tokens, span_of, words_at
@@ -172,7 +173,7 @@ class Reader:
 
     def _open(self, clause: Clause) -> list[Block] | None:
         """The blocks of what is done under a condition; None after a question about it."""
-        said = self.notes.said(clause.tokens)
+        said = self._reason(clause)
         asked = self.notes.blocking
         bare, limit = without_limit(clause.tokens)
         for node in reversed(self._nodes):
@@ -223,7 +224,7 @@ class Reader:
 
     def _handled(self, node: Node, outcomes: frozenset[str], reason: str, *, rest: bool = False) -> Block:
         handler: Handler = node.handler(outcomes, reason)
-        handler.rest = handler.rest or rest
+        handler.rest = rest and (handler.rest or not handler.block)
         happy = outcomes.isdisjoint({"timeout", "failure"})
         own = frozenset({node.id}) if happy else frozenset[str]()
         self._blocks.begin(handler.block, self._blocks.done_at(self._blocks.home(node), node) | own)
@@ -300,7 +301,7 @@ class Reader:
         if not left:
             self.notes.ask("not_understood", "Otherwise than what? Every outcome is already used.", last.node.said)
             return None
-        return [self._handled(last.node, left, "otherwise", rest=True)]
+        return [self._handled(last.node, left, "", rest=True)]
 
     def _chained(self, clause: Clause) -> list[Block] | None:
         """Another condition of the last choice: `otherwise, if ...`."""
@@ -309,10 +310,14 @@ class Reader:
         if last is None or not isinstance(last.node, Decide) or found is None:
             return self._open(clause)
         expr = negated(found.expr) if clause.kind == "unless" else found.expr
-        way = Way(expr=expr, reason=self.notes.said(clause.tokens))
+        way = Way(expr=expr, reason=self._reason(clause))
         last.node.ways.append(way)
         self._blocks.begin(way.block, self._blocks.done_at(last.enclosing, last.node))
         return [way.block]
+
+    def _reason(self, clause: Clause) -> str:
+        """The condition as it was said."""
+        return (UNLESS if clause.kind == "unless" else "") + self.notes.said(clause.tokens)
 
     def _refuse(self, tokens: Tokens) -> None:
         found = read_condition(tokens, self._fields(), self._it)

@@ -74,3 +74,48 @@ def test_a_condition_with_another_limit_is_asked_about(before: str) -> None:
     drafted = draft(text, catalog(FRAUD))
 
     assert [one.phrase for one in drafted.questions if one.blocks] == ["she approves it within 1 hour"]
+
+
+@pytest.mark.parametrize(
+    ("rest", "reason"),
+    [
+        ("block it unless the country is DE", "unless the country is DE"),
+        ("unless the country is DE, hold it, otherwise block it", "the country is DE"),
+        ("if the amount is below 500 euros, hold it, otherwise block it", "the amount is not below 500 euros"),
+        (
+            "if the country is DE or FR, hold it, otherwise block it",
+            "it is not so that the country is DE or FR",
+        ),
+        (
+            "if the country is DE, hold it, otherwise if the country is FR, approve it, otherwise block it",
+            "none of these holds: the country is DE; the country is FR",
+        ),
+        ("ask an analyst within 1 hour; if she approves, hold it, otherwise block it", "it was not approved"),
+        (
+            "ask an analyst within 1 hour; if she approves, hold it. If nobody answers, hold it, otherwise block it",
+            "it was rejected",
+        ),
+        (
+            "ask an analyst within 1 hour; if she approves, hold it, if not, block it. If she rejects it, hold it",
+            "nobody answered in time",
+        ),
+        ("ask an analyst within 1 hour; block it unless she approves it", "unless she approves it"),
+        ("wait for payment.held within 1 hour; if it comes, hold it, otherwise block it", "nothing came in time"),
+        ("score it; if that works, hold it, otherwise block it", "fraud.score failed"),
+    ],
+)
+def test_the_reason_that_is_published_is_the_one_that_held(rest: str, reason: str) -> None:
+    drafted = draft(f"when a payment is authorised, {rest}", catalog(FRAUD))
+    assert drafted.complete, [question.text for question in drafted.questions]
+    block = next(step for step in definition_of(drafted).steps if step.id == "block")
+    assert block.emit is not None
+
+    assert {one.name: one.expr for one in block.emit.data}["reasons"] == f"['{reason}']"
+
+
+def test_the_statement_of_a_denied_condition_says_so() -> None:
+    drafted = draft("when a payment is authorised, block it unless the country is DE", catalog(FRAUD))
+
+    assert "Goes on by the first that holds: unless the country is DE (!(trigger.country == 'DE'))." in [
+        one.text for one in drafted.statements
+    ]
