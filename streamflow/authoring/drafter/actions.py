@@ -14,7 +14,7 @@ from streamflow.authoring.drafter.remainder import losses, remainder
 from streamflow.authoring.drafter.said_fields import divided, field_names, given, target, without_manner, without_target
 from streamflow.authoring.drafter.stems import content, stem
 from streamflow.authoring.drafter.tokens import Token, Tokens, span_of, words_at, wordset
-from streamflow.authoring.drafter.vocabulary import Entry, Match, Vocabulary
+from streamflow.authoring.drafter.vocabulary import Entry, Match, Vocabulary, is_foreign
 from streamflow.authoring.question import Choice
 from streamflow.definition.syntax import nearest_names
 
@@ -50,13 +50,14 @@ class _Meant:
 @dataclass(slots=True)
 class Actions:
     """Makes nodes of phrases. `new_id` gives an id for a step like a text, `known` are the stems of what the process is
-    about, `trigger` is the name of the event that starts it."""
+    about, `trigger` is the name of the event that starts it, `about` are stems of what else there is in the process."""
 
     vocabulary: Vocabulary
     notes: Notes
     new_id: Callable[[str], str]
     trigger: str
     known: frozenset[str]
+    about: frozenset[str] = frozenset()
 
     def node(self, tokens: Tokens) -> Node | None:
         """What `tokens` ask for; None after a question about it."""
@@ -197,6 +198,11 @@ class Actions:
             self.notes.ask("ambiguous", f"What is meant by `{said}`?", words, choices)
             return None
         entry = best[0].entry
+        if is_foreign(entry, plain, self.known | self.about):
+            said, about = self.notes.said(words), entry.name.split(".")[0]
+            text = f"Is `{entry.name}` meant by `{said}`? Nothing before it is about `{about}`."
+            self.notes.ask("ambiguous", text, words, self._choices(words, [entry]))
+            return None
         names = field_names(entry)
         to = target(words, names)
         unsaid = (found.by and found.by[0].lower not in names) or (found.has_target and "to" not in to)
@@ -225,18 +231,21 @@ class Actions:
 
     def _meant(self, plain: list[Token]) -> _Meant:
         """What `plain`, or `plain` without the manner or the receiver that it ends with, may mean."""
-        if matches := self.vocabulary.acting(plain, self.trigger, self.known):
+        if matches := self._acting(plain):
             return _Meant(matches)
         shorter, by = without_manner(plain)
-        if by and (matches := self.vocabulary.acting(shorter, self.trigger, self.known)):
+        if by and (matches := self._acting(shorter)):
             return _Meant(matches, by=by)
         shorter, goal = without_target(plain)
-        return _Meant(self.vocabulary.acting(shorter, self.trigger, self.known) if goal else [], has_target=True)
+        return _Meant(self._acting(shorter) if goal else [], has_target=True)
+
+    def _acting(self, tokens: list[Token]) -> list[Match]:
+        return self.vocabulary.acting(tokens, self.trigger, self.known, self.about)
 
     def _unknown(self, words: list[Token]) -> None:
         entries = (*self.vocabulary.operations, *self.vocabulary.events)
         subjects = frozenset(one for entry in entries for one in entry.subject) - self.known
-        left = remainder(words, lambda part: self.vocabulary.acting(part, self.trigger, self.known), subjects)
+        left = remainder(words, self._acting, subjects)
         if left is not None:
             parts = " and ".join(f"`{self.notes.said(one)}`" for one in left.left)
             choice = self.notes.instead(words, self.notes.said(left.part), f"leave out {parts}")

@@ -15,12 +15,12 @@ from streamflow.authoring.drafter.lengths import length_at, without_limit
 from streamflow.authoring.drafter.named_outcomes import outcomes_named
 from streamflow.authoring.drafter.notes import Notes, no_field
 from streamflow.authoring.drafter.outcomes import is_complement, is_negated, parts_of
-from streamflow.authoring.drafter.outputs import fields_of_steps, outcomes_of
+from streamflow.authoring.drafter.outputs import about_of, fields_of_steps, outcomes_of
 from streamflow.authoring.drafter.process import Always, Ask, Await, Decide, Do, Handler, Node, Pause, Way
 from streamflow.authoring.drafter.reasons import UNLESS
 from streamflow.authoring.drafter.start import Absence, without_negation
-from streamflow.authoring.drafter.stems import content
-from streamflow.authoring.drafter.tokens import Token, Tokens, span_of, words_at
+from streamflow.authoring.drafter.stems import content, stem
+from streamflow.authoring.drafter.tokens import Token, Tokens, span_of, tokens_of, words_at
 from streamflow.authoring.drafter.vocabulary import Entry, Vocabulary
 from streamflow.definition.catalog import EventSpec
 
@@ -43,11 +43,13 @@ class Reader:
         self._trigger = fields_of("trigger", entry.spec.schema_, entry.stems)
         self.known = entry.stems | around
         self.actions = Actions(vocabulary, notes, self._blocks.new_id, entry.name, entry.stems)
+        self.actions.about = frozenset(stem(token.lower) for token in content(tokens_of(notes.sentence)))
 
     def resume(self, nodes: Sequence[Node], done: frozenset[str], taken: Iterable[str]) -> None:
         """What is read continues in a draft with the steps `nodes`, at a place where those in `done` are done. `taken`
         are the ids that there are."""
         self._before = list(nodes)
+        self.actions.about |= about_of(nodes)
         self._blocks.begin(self.root, done)
         self._blocks.take(taken)
 

@@ -6,6 +6,8 @@ import pytest
 
 from streamflow.authoring.drafter.drafted import Drafted
 from streamflow.authoring.drafter.drafter import draft
+from streamflow.cli.examples import example_catalogs
+from streamflow.definition.content import event_names
 from tests.unit.authoring.sentences import catalog
 from tests.unit.authoring.test_drafter import FRAUD, LOANS, definition_of
 
@@ -119,3 +121,29 @@ def test_the_statement_of_a_denied_condition_says_so() -> None:
     assert "Goes on by the first that holds: unless the country is DE (!(trigger.country == 'DE'))." in [
         one.text for one in drafted.statements
     ]
+
+
+def test_what_is_done_to_it_is_done_to_what_the_process_is_about() -> None:
+    drafted = draft("when a payment is authorised, approve it", example_catalogs())
+
+    assert sorted(event_names(definition_of(drafted))) == ["payment.authorised", "payment.decided"]
+
+
+@pytest.mark.parametrize("text", ["decline it", "decline the payment"])
+def test_an_event_of_something_else_is_asked_about(text: str) -> None:
+    drafted = draft(f"when a payment is authorised, {text}", example_catalogs())
+
+    assert not drafted.complete
+    (question,) = [one for one in drafted.questions if one.blocks]
+    assert question.text == f"Is `application.declined` meant by `{text}`? Nothing before it is about `application`."
+    assert [choice.text for choice in question.choices] == ["application.declined"]
+    answered = draft(question.choices[0].sentence or "", example_catalogs())
+    assert answered.complete
+    assert sorted(event_names(definition_of(answered))) == ["application.declined", "payment.authorised"]
+
+
+def test_an_event_of_something_else_that_is_named_is_published() -> None:
+    drafted = draft("when a payment is authorised, decline the application", example_catalogs())
+
+    assert drafted.complete
+    assert sorted(event_names(definition_of(drafted))) == ["application.declined", "payment.authorised"]
