@@ -10,7 +10,7 @@ from streamflow.authoring.drafter.lengths import length_at, number_at, parted_at
 from streamflow.authoring.drafter.notes import CHOICES, Notes
 from streamflow.authoring.drafter.outcomes import is_negated, parts_of
 from streamflow.authoring.drafter.process import Ask, Await, Do, Fail, Node, Pause, Say, Stop
-from streamflow.authoring.drafter.remainder import losses, remainder
+from streamflow.authoring.drafter.remainder import NEGATING, losses, remainder
 from streamflow.authoring.drafter.said_fields import divided, field_names, given, target, without_manner, without_target
 from streamflow.authoring.drafter.stems import content, stem
 from streamflow.authoring.drafter.tokens import Token, Tokens, span_of, words_at, wordset
@@ -32,6 +32,7 @@ ENDLESS = (
 )  # fmt: skip
 _TIMED = wordset("within minute minutes hour hours day days week weeks second seconds")
 _GROUP = 6  # words for all who are asked
+_ALL = wordset("and both")
 _ARTICLES = wordset("a an the our some somebody someone from of in one any member")
 
 
@@ -165,13 +166,14 @@ class Actions:
         strange += [token for token in about if token.is_in(_TIMED)]
         if after and not after[0].is_in(_DECIDING):
             strange += after
-        if strange or not group or len(group) > _GROUP:
+        if strange or not _people(group) or len(group) > _GROUP:
             said = self.notes.said(strange or words)
             self.notes.ask(
                 "not_understood", f"Who is asked, and within which time? `{said}` is unclear.", strange or words
             )
             return None
-        who = ["-".join(token.lower for token in part if not token.is_in({"and"})) for part in parts_of(group)]
+        self._ask_whether_one_is_enough(before[:end], group)
+        who = ["-".join(token.lower for token in part) for part in _people(group)]
         return Ask(
             id=self.new_id(f"ask_{who[0].replace('-', '_')}"),
             said=span_of(words),
@@ -180,6 +182,15 @@ class Actions:
             within=limit,
             forever=endless,
         )
+
+    def _ask_whether_one_is_enough(self, words: list[Token], group: list[Token]) -> None:
+        """Note a question where several people are asked whom `and` joins."""
+        joints = [token for token in words if token.is_in(_ALL)]
+        if joints:
+            text = f"Is it enough if one of `{self.notes.said(group)}` decides? If all must, ask one after the other."
+            one = self.notes.instead((joints[0].start, joints[0].end), "or", "one is enough")
+            clear = len(joints) == 1 and not any(token.is_in({"or", "nor"}) for token in words)
+            self.notes.ask("ambiguous", text, group, [one] if clear else ())
 
     # -- publishing and calling
 
@@ -281,7 +292,18 @@ class Actions:
 def _is_no_group(token: Token) -> bool:
     """Whether a word cannot name people: a time, a number, a denial, a manner."""
     manner = token.lower.endswith("ly") and len(token.lower) > 5
-    return token.is_in(_TIMED | _DENYING) or manner or number_at([token], 0) is not None
+    return token.is_in(_TIMED | _DENYING | NEGATING) or manner or number_at([token], 0) is not None
+
+
+def _people(group: list[Token]) -> list[list[Token]]:
+    """The groups of people that are joined by `or` or `and`."""
+    parts: list[list[Token]] = [[]]
+    for token in group:
+        if token.is_in(_ALL | {"or", "nor", "either"}):
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return [part for part in parts if part]
 
 
 def _named(entry: Entry) -> str:

@@ -147,3 +147,32 @@ def test_an_event_of_something_else_that_is_named_is_published() -> None:
 
     assert drafted.complete
     assert sorted(event_names(definition_of(drafted))) == ["application.declined", "payment.authorised"]
+
+
+@pytest.mark.parametrize(
+    ("who", "choices"),
+    [
+        ("the manager and the director", ["one is enough"]),
+        ("both the manager and the director", []),
+    ],
+)
+def test_whether_one_of_several_people_is_enough_is_asked(who: str, choices: list[str]) -> None:
+    drafted = draft(
+        f"when a payment is authorised, ask {who} within 1 hour; if they reject it, block it", catalog(FRAUD)
+    )
+
+    (question,) = [one for one in drafted.questions if one.blocks]
+    assert question.text.startswith("Is it enough if one of")
+    assert [choice.text for choice in question.choices] == choices
+    for choice in question.choices:
+        approval = definition_of(draft(choice.sentence or "", catalog(FRAUD))).steps[0].approval
+        assert approval is not None
+        assert len(approval.who) == 2
+
+
+@pytest.mark.parametrize("who", ["both", "nobody", "no one", "none of the analysts", "neither the analyst"])
+def test_nobody_is_no_group(who: str) -> None:
+    drafted = draft(f"when a payment is authorised, ask {who}, block it", catalog(FRAUD))
+
+    assert [one.text for one in drafted.questions if one.blocks and one.text.startswith("Who is asked")]
+    assert not any(one.choices for one in drafted.questions if one.blocks)

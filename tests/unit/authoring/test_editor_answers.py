@@ -239,3 +239,13 @@ def test_a_question_that_has_lost_its_answers_says_what_to_do() -> None:
 
     assert question.choices == ()
     assert question.text.endswith("Describe it by an operation or event of the catalog, or add one to the catalog.")
+
+
+@pytest.mark.parametrize(
+    "sentence", ["After block, ask sales and finance within 1 hour.", "Ask sales and finance instead of the analysts."]
+)
+def test_two_groups_joined_by_and_are_not_one(sentence: str) -> None:
+    found = edited(CARDS, sentence)
+
+    assert not found.operations
+    assert any(one.blocks for one in found.questions)
