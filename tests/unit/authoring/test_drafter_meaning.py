@@ -176,3 +176,24 @@ def test_nobody_is_no_group(who: str) -> None:
 
     assert [one.text for one in drafted.questions if one.blocks and one.text.startswith("Who is asked")]
     assert not any(one.choices for one in drafted.questions if one.blocks)
+
+
+@pytest.mark.parametrize(
+    ("said", "needs"),
+    [
+        ("nobody rejects it", "approved timeout"),
+        ("she does not reject it", "approved timeout"),
+        ("it is not declined", "approved timeout"),
+        ("she does not say no", "approved timeout"),
+        ("she says no", "rejected"),
+        ("nobody approves it", "rejected timeout"),
+        ("nobody approves or rejects it", "timeout"),
+        ("she neither approves nor rejects it", "timeout"),
+        ("she rejects it or nobody answers", "rejected timeout"),
+        ("she does not approve it or rejects it", "rejected timeout"),
+    ],
+)
+def test_a_denied_answer_is_all_others(said: str, needs: str) -> None:
+    drafted = draft(f"when a payment is authorised, ask an analyst within 1 hour; if {said}, hold it", catalog(FRAUD))
+
+    assert needs_of(drafted) == {"hold": [f"ask_analyst.{one}" for one in needs.split()]}
