@@ -21,6 +21,7 @@ from streamflow.authoring.editor.conditions import conditional, renumbered
 from streamflow.authoring.editor.denial import denied
 from streamflow.authoring.editor.edited import Edited
 from streamflow.authoring.editor.insertion import inserted
+from streamflow.authoring.editor.keeping import kept
 from streamflow.authoring.editor.limits import limited
 from streamflow.authoring.editor.part import Changes, Part
 from streamflow.authoring.editor.plain import asked_people, attempted, moved, one_run, renamed, titled
@@ -33,6 +34,7 @@ from streamflow.authoring.question import Choice, Question
 from streamflow.definition.catalog import Catalog
 
 _FORMS: tuple[Callable[[Part], Changes | None], ...] = (
+    kept,
     renamed,
     moved,
     one_run,
@@ -48,6 +50,7 @@ _FORMS: tuple[Callable[[Part], Changes | None], ...] = (
     conditional,
     inserted,
 )
+MOST_PARTS = 20  # changes of one text: each is applied, and the whole draft checked
 _ENDS = frozenset(".;!?")
 _BEGINNINGS = wordset("rename remove delete drop change raise lower increase reduce extend shorten replace")
 EXAMPLES = "`change the time limit to 2 hours`, `after X also do Y`, `remove X`, `if nobody answers, do Y instead of X`"
@@ -95,6 +98,11 @@ def _edit(sentence: str, draft: Draft, catalog: Catalog, whole: Catalog) -> Edit
     current = draft
     tokens = tokens_of(sentence)
     parts = [] if ask_about_numbers(notes, tokens) else _parts(tokens)
+    if len(parts) > MOST_PARTS:
+        start, end = parts[MOST_PARTS][0].start, parts[-1][-1].end
+        text = f"At most {MOST_PARTS} changes are made at once, and these are {len(parts)}. Which ones come first?"
+        notes.ask("not_understood", text, (start, end))
+        parts = []
     for tokens in parts:
         found = _of_part(Part.of(tokens, notes, Scene(current, catalog, whole)))
         if notes.blocking:
