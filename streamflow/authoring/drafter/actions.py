@@ -10,7 +10,7 @@ from streamflow.authoring.drafter.lengths import length_at, number_at, parted_at
 from streamflow.authoring.drafter.notes import CHOICES, Notes
 from streamflow.authoring.drafter.outcomes import is_negated, parts_of
 from streamflow.authoring.drafter.process import Ask, Await, Do, Fail, Node, Pause, Say, Stop
-from streamflow.authoring.drafter.remainder import NEGATING, losses, remainder
+from streamflow.authoring.drafter.remainder import NEGATING, denies, losses, remainder
 from streamflow.authoring.drafter.said_fields import divided, field_names, given, target, without_manner, without_target
 from streamflow.authoring.drafter.stems import content, stem
 from streamflow.authoring.drafter.tokens import Token, Tokens, span_of, words_at, wordset
@@ -261,17 +261,22 @@ class Actions:
             parts = " and ".join(f"`{self.notes.said(one)}`" for one in left.left)
             choice = self.notes.instead(words, self.notes.said(left.part), f"leave out {parts}")
             it = "it" if len(left.left) == 1 else "them"
-            text = f"`{left.entry.name}` is understood, but not {parts}. Leave {it} out?"
-            self.notes.ask("unknown", text, words, [choice])
+            denied = any(denies(one) for one in left.left)
+            text = f"`{left.entry.name}` is understood, but not {parts}."
+            text += f" What is meant by {it}?" if denied else f" Leave {it} out?"
+            self.notes.ask("unknown", text, words, [] if denied else [choice])
             return
         said = self.notes.said(words)
-        near = self.vocabulary.near(words, self.trigger)
+        near = [] if denies(words) else self.vocabulary.near(words, self.trigger)
         asked = "Which one is meant?" if near else NOTHING_NEAR
         text = f"The catalog has no operation and no event for `{said}`. {asked}"
         self.notes.ask("unknown", text, words, self._choices(words, near))
 
     def _choices(self, words: list[Token], entries: list[Entry]) -> list[Choice]:
-        """An answer for each of the first of `entries`, with the limits of the call that were said."""
+        """An answer for each of the first of `entries`, with the limits of the call that were said; none that would
+        drop a negation."""
+        if denies(words):
+            return []
         limits = limits_of(words)
         if limits.are_some and all(entry.kind == "operation" for entry in entries):
             at = words.index(limits.rest[0]) if limits.rest else 0

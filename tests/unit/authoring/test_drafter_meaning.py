@@ -197,3 +197,39 @@ def test_a_denied_answer_is_all_others(said: str, needs: str) -> None:
     drafted = draft(f"when a payment is authorised, ask an analyst within 1 hour; if {said}, hold it", catalog(FRAUD))
 
     assert needs_of(drafted) == {"hold": [f"ask_analyst.{one}" for one in needs.split()]}
+
+
+@pytest.mark.parametrize("way", ["except when", "except if"])
+def test_an_exception_is_no_condition(way: str) -> None:
+    drafted = draft(f"when a payment is authorised, hold it {way} the country is DE or FR", catalog(FRAUD))
+    choose = definition_of(drafted).steps[0].choose
+
+    assert drafted.complete
+    assert choose is not None
+    assert choose[0].if_ == "!(trigger.country == 'DE' || trigger.country == 'FR')"
+    assert definition_of(drafted).steps[1].needs == ["check_country.yes"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "when a payment is authorised, hold it except in DE",
+        "when a payment is authorised, call fraud.score without asking anybody",
+        "when a payment is authorised except when the country is DE, hold it",
+        "when a payment without approval is authorised, hold it",
+        "when a chargeback without a reason comes, hold it",
+    ],
+)
+def test_no_choice_drops_a_negation(text: str) -> None:
+    drafted = draft(text, catalog(FRAUD))
+
+    assert not drafted.complete
+    assert not any(question.choices for question in drafted.questions)
+
+
+def test_no_choice_leads_to_what_is_not_understood() -> None:
+    text = "when a payment is authorised, if the amount is above 5 foo bar, hold it"
+    drafted = draft(text, catalog(FRAUD))
+
+    assert not drafted.complete
+    assert not any(question.choices for question in drafted.questions if question.blocks)
