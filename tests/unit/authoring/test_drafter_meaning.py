@@ -6,8 +6,10 @@ import pytest
 
 from streamflow.authoring.drafter.drafted import Drafted
 from streamflow.authoring.drafter.drafter import draft
+from streamflow.authoring.editor.editor import edit
 from streamflow.cli.examples import example_catalogs
 from streamflow.definition.content import event_names
+from tests.unit.authoring.edit_sentences import draft_of
 from tests.unit.authoring.sentences import catalog
 from tests.unit.authoring.test_drafter import FRAUD, LOANS, definition_of
 
@@ -233,3 +235,64 @@ def test_no_choice_leads_to_what_is_not_understood() -> None:
 
     assert not drafted.complete
     assert not any(question.choices for question in drafted.questions if question.blocks)
+
+
+@pytest.mark.parametrize(
+    ("number", "meaning"),
+    [
+        ("1 million", "1000000"),
+        ("a million", "1000000"),
+        ("2.5 million", "2500000"),
+        ("two hundred", "200"),
+        ("10k", "10000"),
+        ("10 000", "10000"),
+        ("1 250 000", "1250000"),
+        ("10'000", "10000"),
+        ("2,500 million", "2500000000"),
+    ],
+)
+def test_a_number_of_several_words_is_asked_for_in_digits(number: str, meaning: str) -> None:
+    drafted = draft(f"when a payment above {number} euros is authorised, hold it", catalog(FRAUD))
+
+    (question,) = drafted.questions
+    assert (question.phrase, question.text) == (number, f"Is `{number}` {meaning}?")
+    (choice,) = question.choices
+    answered = draft(choice.sentence or "", catalog(FRAUD))
+    assert answered.complete
+    assert definition_of(answered).on[0].where == f"event.amount_cents > {meaning}00"
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "1 million 500 thousand",
+        "half a million",
+        "two hundred thousand",
+        "twenty five",
+        "10 00",
+        "1.000 million",
+        "1,5 million",
+        "1.5m",
+        "millions of",
+    ],
+)
+def test_an_unclear_number_is_asked_for_without_choices(number: str) -> None:
+    drafted = draft(f"when a payment above {number} euros is authorised, hold it", catalog(FRAUD))
+
+    (question,) = drafted.questions
+    assert question.text.startswith("Which number is")
+    assert question.choices == ()
+
+
+def test_a_currency_before_a_number_is_no_part_of_it() -> None:
+    drafted = draft("when a payment above €10 000 is authorised, hold it", catalog(FRAUD))
+
+    assert [one.text for one in drafted.questions] == ["Is `10 000` 10000?"]
+    assert draft(drafted.questions[0].choices[0].sentence or "", catalog(FRAUD)).complete
+
+
+def test_an_edit_with_a_number_of_several_words_is_asked_about() -> None:
+    found = edit("Raise the limit to 1 million euros.", draft_of("card-check"), catalog(FRAUD))
+
+    assert not found.operations
+    assert [one.text for one in found.questions] == ["Is `1 million` 1000000?"]
