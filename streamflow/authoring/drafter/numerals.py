@@ -52,8 +52,8 @@ def _unclear(text: str, tokens: Tokens) -> Iterator[Unclear]:
         if (fraction := _after_comma(tokens, at)) is not None:
             several = _of_several(tokens, at + 2)
             until = at + 3 if several is None else several[0]
-            meanings = (f"{token.lower.replace('.', '')}.{fraction.text}",) if several is None else ()
-            yield Unclear(start=token.start, end=tokens[until - 1].end, meanings=meanings)
+            meaning = f"{token.lower.replace('.', '')}.{fraction.text}"
+            yield Unclear(start=token.start, end=tokens[until - 1].end, meanings=(meaning,) if several is None else ())
         elif (found := _of_several(tokens, at)) is not None:
             until, unclear = found
             yield unclear
@@ -79,7 +79,7 @@ def _of_several(tokens: Tokens, at: int) -> tuple[int, Unclear] | None:
     partial = before is not None and before.is_in({"half", "quarter"})
     partial = partial or (before is not None and before.is_in({",", "."}) and before.end == tokens[at].start)
     value = None if partial else _value(tokens[at:end])
-    meanings = () if value is None else (f"{value:f}",)
+    meanings = (f"{value:f}",) if value is not None else ()
     return end, Unclear(start=tokens[at].start, end=tokens[end - 1].end, meanings=meanings)
 
 
