@@ -99,7 +99,8 @@ class Reader:
                 self._cursors = [self._base]
             elif clause.kind == "else":
                 chained = after is not None and after.kind in ("if", "unless")
-                opened = self._chained(after) if chained and after is not None else self._otherwise(clauses, place)
+                following = after.tokens if after is not None else []
+                opened = self._chained(after) if chained and after is not None else self._otherwise(following)
                 self._cursors = opened if opened is not None else [[]]  # what cannot be placed is not done
                 place += int(chained)
             else:
@@ -178,13 +179,12 @@ class Reader:
         said = self._reason(clause)
         asked = self.notes.blocking
         bare, limit = without_limit(clause.tokens)
-        for node in reversed(self._nodes):
-            outcomes = outcomes_named(node, bare, self.vocabulary, self.known)
-            if outcomes:
-                rest = clause.kind == "unless" or (len(outcomes) > 1 and is_complement(bare))
-                if clause.kind == "unless":
-                    outcomes = outcomes_of(node) - outcomes
-                return self._after(node, outcomes, said, limit, clause.tokens, rest=rest)
+        if (named := self._named(bare)) is not None:
+            node, outcomes = named
+            rest = clause.kind == "unless" or (len(outcomes) > 1 and is_complement(bare))
+            if clause.kind == "unless":
+                outcomes = outcomes_of(node) - outcomes
+            return self._after(node, outcomes, said, limit, clause.tokens, rest=rest)
         found = self._data(clause.tokens)
         if found is not None:
             expr = negated(found.expr) if clause.kind == "unless" else found.expr
@@ -194,6 +194,11 @@ class Reader:
         if self.notes.blocking == asked:
             self._refuse(clause.tokens)
         return None
+
+    def _named(self, tokens: Tokens) -> tuple[Node, frozenset[str]] | None:
+        """The last step of which `tokens` name outcomes, and these."""
+        found = ((node, outcomes_named(node, tokens, self.vocabulary, self.known)) for node in reversed(self._nodes))
+        return next(((node, outcomes) for node, outcomes in found if outcomes), None)
 
     def _after(
         self, node: Node, outcomes: frozenset[str], said: str, limit: str | None, tokens: Tokens, *, rest: bool = False
@@ -287,10 +292,9 @@ class Reader:
         outcomes = frozenset({"timeout"}) if denied else outcomes_of(node) - {"timeout"}
         return self._after(node, outcomes, self.notes.said(clause.tokens), None, clause.tokens)
 
-    def _otherwise(self, clauses: list[Clause], place: int) -> list[Block] | None:
+    def _otherwise(self, following: Tokens) -> list[Block] | None:
         last = self._opened
         if last is None:
-            following = clauses[place + 1].tokens if place + 1 < len(clauses) else []
             self.notes.ask("not_understood", "Otherwise than what? No condition comes before it.", following)
             return None
         if isinstance(last.node, Decide):
@@ -310,6 +314,11 @@ class Reader:
         last = self._opened
         found = self._data(clause.tokens)
         if last is None or not isinstance(last.node, Decide) or found is None:
+            if last is not None and found is not None and self._named(clause.tokens) is None:
+                blocks = self._otherwise(clause.tokens)  # after an outcome: in the other cases, if it holds
+                if blocks is None:
+                    return None
+                self._cursors = blocks
             return self._open(clause)
         expr = negated(found.expr) if clause.kind == "unless" else found.expr
         way = Way(expr=expr, reason=self._reason(clause))

@@ -296,3 +296,17 @@ def test_an_edit_with_a_number_of_several_words_is_asked_about() -> None:
 
     assert not found.operations
     assert [one.text for one in found.questions] == ["Is `1 million` 1000000?"]
+
+
+def test_a_condition_on_the_other_cases_is_none_on_the_first() -> None:
+    text = (
+        "when a payment is authorised, ask an analyst within 1 hour; if she approves, hold it; otherwise, if the "
+        "amount is below 500 euros, approve it, otherwise block it"
+    )
+
+    assert needs_of(draft(text, catalog(FRAUD))) == {
+        "hold": ["ask_analyst.approved"],
+        "check_amount_cents": ["ask_analyst.rejected", "ask_analyst.timeout"],
+        "approve": ["check_amount_cents.yes"],
+        "block": ["check_amount_cents.otherwise"],
+    }
