@@ -20,7 +20,7 @@ from streamflow.authoring.drafter.conditions import read_condition
 from streamflow.authoring.drafter.drafted import Drafted
 from streamflow.authoring.drafter.fields import Field, fields_of
 from streamflow.authoring.drafter.notes import CHOICES, Notes, no_field
-from streamflow.authoring.drafter.numerals import ask_about_numbers
+from streamflow.authoring.drafter.numerals import ask_about_numbers, with_numbers
 from streamflow.authoring.drafter.outcomes import is_negated
 from streamflow.authoring.drafter.reading import Reader
 from streamflow.authoring.drafter.remainder import denies, losses
@@ -81,7 +81,7 @@ def _draft(sentence: str, catalog: Catalog) -> Drafted:
     if strange is not None:
         notes.ask("not_understood", "A character here cannot be shown. What is meant?", (strange, strange + 1))
         return _without_text(sentence, notes)
-    tokens = tokens_of(sentence)
+    tokens = with_numbers(tokens_of(sentence))
     if ask_about_numbers(notes, tokens):
         return _without_text(sentence, notes)
     vocabulary = Vocabulary.of(catalog)

@@ -44,6 +44,23 @@ def ask_about_numbers(notes: Notes, tokens: Tokens) -> bool:
     return bool(found)
 
 
+def with_numbers(tokens: Tokens) -> list[Token]:
+    """`tokens` with one token for each number of several words that has one meaning: `1 million`, `10 000`."""
+    found: list[Token] = []
+    at = 0
+    while at < len(tokens):
+        several = None if _after_comma(tokens, at) is not None else _of_several(tokens, at)
+        if several is None or not several[1].meanings:
+            end = at + 1 if several is None else several[0]
+            found += tokens[at:end]
+        else:
+            end, one = several
+            (number,) = one.meanings
+            found.append(Token(text=number, lower=number, kind="number", start=one.start, end=one.end))
+        at = end
+    return found
+
+
 def _unclear(text: str, tokens: Tokens) -> Iterator[Unclear]:
     until = 0  # where the last one ended
     for at, token in enumerate(tokens):

@@ -15,7 +15,7 @@ from streamflow.authoring.draft import Draft
 from streamflow.authoring.drafter.actions import NOTHING_NEAR
 from streamflow.authoring.drafter.drafter import LONGEST
 from streamflow.authoring.drafter.notes import Notes
-from streamflow.authoring.drafter.numerals import ask_about_numbers
+from streamflow.authoring.drafter.numerals import ask_about_numbers, with_numbers
 from streamflow.authoring.drafter.tokens import Token, span_of, tokens_of, wordset
 from streamflow.authoring.editor.conditions import conditional, renumbered
 from streamflow.authoring.editor.denial import denied
@@ -61,7 +61,7 @@ def edit(sentence: str, draft: Draft, catalog: Catalog, *, judged: Catalog | Non
     are made of `catalog`; the draft is judged by `judged`, which may have more than that."""
     whole = catalog if judged is None else judged
     found = _edit(sentence, draft, catalog, whole)
-    unclear = ask_about_numbers(Notes(sentence), tokens_of(sentence))
+    unclear = ask_about_numbers(Notes(sentence), with_numbers(tokens_of(sentence)))
     asked = frozenset(question.text for question in found.questions if question.blocks)
 
     def is_useful(choice: Choice, question: Question) -> bool:
@@ -96,7 +96,7 @@ def _edit(sentence: str, draft: Draft, catalog: Catalog, whole: Catalog) -> Edit
         return _edited(sentence, draft, whole, notes, [])
     changes: Changes = []
     current = draft
-    tokens = tokens_of(sentence)
+    tokens = with_numbers(tokens_of(sentence))
     parts = [] if ask_about_numbers(notes, tokens) else _parts(tokens)
     if len(parts) > MOST_PARTS:
         start, end = parts[MOST_PARTS][0].start, parts[-1][-1].end

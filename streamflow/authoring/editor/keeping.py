@@ -14,6 +14,7 @@ _EDITS = wordset(
     "remove delete drop skip rename replace move change modify edit alter adjust raise lower increase reduce extend "
     "shorten set swap exchange retitle"
 )
+_MODAL = wordset("must should shall may")
 _STEMS = frozenset(stem(one) for one in _EDITS)
 
 
@@ -34,7 +35,10 @@ def kept(part: Part) -> Changes | None:
 def _is_edit(part: Part, at: int) -> bool:
     """Whether the word at `at` says that something is changed: `remove`, `removing`, or `removed` after `be`."""
     token = part.tokens[at]
-    participle = token.lower.endswith("ing") or part.tokens[at - 1].is_in({"be"})
+    passive = part.tokens[at - 1].is_in({"be"}) and any(one.is_in(_MODAL) for one in part.tokens[:at])
+    participle = token.lower.endswith("ing") or passive
+    if part.tokens[at - 1].is_in({"be"}) and not passive:
+        return False
     return token.is_in(_EDITS) or (token.kind == "word" and participle and stem(token.lower) in _STEMS)
 
 

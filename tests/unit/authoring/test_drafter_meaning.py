@@ -251,15 +251,11 @@ def test_no_choice_leads_to_what_is_not_understood() -> None:
         ("2,500 million", "2500000000"),
     ],
 )
-def test_a_number_of_several_words_is_asked_for_in_digits(number: str, meaning: str) -> None:
+def test_a_number_of_several_words_is_one_number(number: str, meaning: str) -> None:
     drafted = draft(f"when a payment above {number} euros is authorised, hold it", catalog(FRAUD))
 
-    (question,) = drafted.questions
-    assert (question.phrase, question.text) == (number, f"Is `{number}` {meaning}?")
-    (choice,) = question.choices
-    answered = draft(choice.sentence or "", catalog(FRAUD))
-    assert answered.complete
-    assert definition_of(answered).on[0].where == f"event.amount_cents > {meaning}00"
+    assert drafted.complete
+    assert definition_of(drafted).on[0].where == f"event.amount_cents > {meaning}00"
 
 
 @pytest.mark.parametrize(
@@ -287,15 +283,15 @@ def test_an_unclear_number_is_asked_for_without_choices(number: str) -> None:
 def test_a_currency_before_a_number_is_no_part_of_it() -> None:
     drafted = draft("when a payment above €10 000 is authorised, hold it", catalog(FRAUD))
 
-    assert [one.text for one in drafted.questions] == ["Is `10 000` 10000?"]
-    assert draft(drafted.questions[0].choices[0].sentence or "", catalog(FRAUD)).complete
+    assert drafted.complete
+    assert definition_of(drafted).on[0].where == "event.amount_cents > 1000000"
 
 
-def test_an_edit_with_a_number_of_several_words_is_asked_about() -> None:
+def test_an_edit_with_a_number_of_several_words_has_that_number() -> None:
     found = edit("Raise the limit to 1 million euros.", draft_of("card-check"), catalog(FRAUD))
 
-    assert not found.operations
-    assert [one.text for one in found.questions] == ["Is `1 million` 1000000?"]
+    assert found.revision is not None
+    assert found.revision.draft.definition.on[0].where == "event.amount_cents > 100000000"
 
 
 def test_a_condition_on_the_other_cases_is_none_on_the_first() -> None:
