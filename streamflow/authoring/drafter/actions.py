@@ -10,11 +10,11 @@ from streamflow.authoring.drafter.lengths import length_at, number_at, parted_at
 from streamflow.authoring.drafter.notes import CHOICES, Notes
 from streamflow.authoring.drafter.outcomes import is_negated, parts_of
 from streamflow.authoring.drafter.process import Ask, Await, Do, Fail, Node, Pause, Say, Stop
-from streamflow.authoring.drafter.remainder import losses, remainder
+from streamflow.authoring.drafter.remainder import NEGATING, denies, losses, remainder
 from streamflow.authoring.drafter.said_fields import divided, field_names, given, target, without_manner, without_target
 from streamflow.authoring.drafter.stems import content, stem
 from streamflow.authoring.drafter.tokens import Token, Tokens, span_of, words_at, wordset
-from streamflow.authoring.drafter.vocabulary import Entry, Match, Vocabulary
+from streamflow.authoring.drafter.vocabulary import Entry, Match, Vocabulary, is_foreign
 from streamflow.authoring.question import Choice
 from streamflow.definition.syntax import nearest_names
 
@@ -32,6 +32,7 @@ ENDLESS = (
 )  # fmt: skip
 _TIMED = wordset("within minute minutes hour hours day days week weeks second seconds")
 _GROUP = 6  # words for all who are asked
+_ALL = wordset("and both")
 _ARTICLES = wordset("a an the our some somebody someone from of in one any member")
 
 
@@ -50,13 +51,14 @@ class _Meant:
 @dataclass(slots=True)
 class Actions:
     """Makes nodes of phrases. `new_id` gives an id for a step like a text, `known` are the stems of what the process is
-    about, `trigger` is the name of the event that starts it."""
+    about, `trigger` is the name of the event that starts it, `about` are stems of what else there is in the process."""
 
     vocabulary: Vocabulary
     notes: Notes
     new_id: Callable[[str], str]
     trigger: str
     known: frozenset[str]
+    about: frozenset[str] = frozenset()
 
     def node(self, tokens: Tokens) -> Node | None:
         """What `tokens` ask for; None after a question about it."""
@@ -164,13 +166,14 @@ class Actions:
         strange += [token for token in about if token.is_in(_TIMED)]
         if after and not after[0].is_in(_DECIDING):
             strange += after
-        if strange or not group or len(group) > _GROUP:
+        if strange or not _people(group) or len(group) > _GROUP:
             said = self.notes.said(strange or words)
             self.notes.ask(
                 "not_understood", f"Who is asked, and within which time? `{said}` is unclear.", strange or words
             )
             return None
-        who = ["-".join(token.lower for token in part if not token.is_in({"and"})) for part in parts_of(group)]
+        self._ask_whether_one_is_enough(before[:end], group)
+        who = ["-".join(token.lower for token in part) for part in _people(group)]
         return Ask(
             id=self.new_id(f"ask_{who[0].replace('-', '_')}"),
             said=span_of(words),
@@ -179,6 +182,15 @@ class Actions:
             within=limit,
             forever=endless,
         )
+
+    def _ask_whether_one_is_enough(self, words: list[Token], group: list[Token]) -> None:
+        """Note a question where several people are asked whom `and` joins."""
+        joints = [token for token in words if token.is_in(_ALL)]
+        if joints:
+            text = f"Is it enough if one of `{self.notes.said(group)}` decides? If all must, ask one after the other."
+            one = self.notes.instead((joints[0].start, joints[0].end), "or", "one is enough")
+            clear = len(joints) == 1 and not any(token.is_in({"or", "nor"}) for token in words)
+            self.notes.ask("ambiguous", text, group, [one] if clear else ())
 
     # -- publishing and calling
 
@@ -197,6 +209,11 @@ class Actions:
             self.notes.ask("ambiguous", f"What is meant by `{said}`?", words, choices)
             return None
         entry = best[0].entry
+        if is_foreign(entry, plain, self.known | self.about):
+            said, about = self.notes.said(words), entry.name.split(".")[0]
+            text = f"Is `{entry.name}` meant by `{said}`? Nothing before it is about `{about}`."
+            self.notes.ask("ambiguous", text, words, self._choices(words, [entry]))
+            return None
         names = field_names(entry)
         to = target(words, names)
         unsaid = (found.by and found.by[0].lower not in names) or (found.has_target and "to" not in to)
@@ -225,33 +242,41 @@ class Actions:
 
     def _meant(self, plain: list[Token]) -> _Meant:
         """What `plain`, or `plain` without the manner or the receiver that it ends with, may mean."""
-        if matches := self.vocabulary.acting(plain, self.trigger, self.known):
+        if matches := self._acting(plain):
             return _Meant(matches)
         shorter, by = without_manner(plain)
-        if by and (matches := self.vocabulary.acting(shorter, self.trigger, self.known)):
+        if by and (matches := self._acting(shorter)):
             return _Meant(matches, by=by)
         shorter, goal = without_target(plain)
-        return _Meant(self.vocabulary.acting(shorter, self.trigger, self.known) if goal else [], has_target=True)
+        return _Meant(self._acting(shorter) if goal else [], has_target=True)
+
+    def _acting(self, tokens: list[Token]) -> list[Match]:
+        return self.vocabulary.acting(tokens, self.trigger, self.known, self.about)
 
     def _unknown(self, words: list[Token]) -> None:
         entries = (*self.vocabulary.operations, *self.vocabulary.events)
         subjects = frozenset(one for entry in entries for one in entry.subject) - self.known
-        left = remainder(words, lambda part: self.vocabulary.acting(part, self.trigger, self.known), subjects)
+        left = remainder(words, self._acting, subjects)
         if left is not None:
             parts = " and ".join(f"`{self.notes.said(one)}`" for one in left.left)
             choice = self.notes.instead(words, self.notes.said(left.part), f"leave out {parts}")
             it = "it" if len(left.left) == 1 else "them"
-            text = f"`{left.entry.name}` is understood, but not {parts}. Leave {it} out?"
-            self.notes.ask("unknown", text, words, [choice])
+            denied = any(denies(one) for one in left.left)
+            text = f"`{left.entry.name}` is understood, but not {parts}."
+            text += f" What is meant by {it}?" if denied else f" Leave {it} out?"
+            self.notes.ask("unknown", text, words, [] if denied else [choice])
             return
         said = self.notes.said(words)
-        near = self.vocabulary.near(words, self.trigger)
+        near = [] if denies(words) else self.vocabulary.near(words, self.trigger)
         asked = "Which one is meant?" if near else NOTHING_NEAR
         text = f"The catalog has no operation and no event for `{said}`. {asked}"
         self.notes.ask("unknown", text, words, self._choices(words, near))
 
     def _choices(self, words: list[Token], entries: list[Entry]) -> list[Choice]:
-        """An answer for each of the first of `entries`, with the limits of the call that were said."""
+        """An answer for each of the first of `entries`, with the limits of the call that were said; none that would
+        drop a negation."""
+        if denies(words):
+            return []
         limits = limits_of(words)
         if limits.are_some and all(entry.kind == "operation" for entry in entries):
             at = words.index(limits.rest[0]) if limits.rest else 0
@@ -272,7 +297,18 @@ class Actions:
 def _is_no_group(token: Token) -> bool:
     """Whether a word cannot name people: a time, a number, a denial, a manner."""
     manner = token.lower.endswith("ly") and len(token.lower) > 5
-    return token.is_in(_TIMED | _DENYING) or manner or number_at([token], 0) is not None
+    return token.is_in(_TIMED | _DENYING | NEGATING) or manner or number_at([token], 0) is not None
+
+
+def _people(group: list[Token]) -> list[list[Token]]:
+    """The groups of people that are joined by `or` or `and`."""
+    parts: list[list[Token]] = [[]]
+    for token in group:
+        if token.is_in(_ALL | {"or", "nor", "either"}):
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return [part for part in parts if part]
 
 
 def _named(entry: Entry) -> str:

@@ -18,12 +18,12 @@ from streamflow.authoring.drafter.process import (
     Decide,
     Do,
     Fail,
-    Handler,
     Node,
     Pause,
     Say,
     Stop,
 )
+from streamflow.authoring.drafter.reasons import otherwise, reason_of
 from streamflow.authoring.drafter.values import Known, fill
 from streamflow.authoring.drafter.vocabulary import Entry
 from streamflow.authoring.gaps import GapKind
@@ -168,7 +168,7 @@ class Builder:
         self._step(node, entries, "choose", branches, sentence)
         good, other = list[Exit](), list[Exit]()
         for id_, way in [*zip(ids, ways, strict=True), *(("otherwise", way) for way in rest[:1])]:
-            reason = way.reason if way.expr else f"not {ways[0].reason}" if len(ways) == 1 else "none of them"
+            reason = way.reason if way.expr else otherwise([one.reason for one in ways])
             found = self._block(way.block, (self._exit(node, entries, f"{node.id}.{id_}", done=False, reason=reason),))
             good += found.good
             other += found.other
@@ -215,9 +215,9 @@ class Builder:
         on, other = list[Exit](), list[Exit]()
         handled: set[str] = set()
         for handler in node.handlers:
-            entries = tuple(
-                self._led(ways[outcome], handler) for outcome in sorted(handler.outcomes) if outcome in ways
-            )
+            there = handler.outcomes.intersection(ways)
+            reason = handler.reason or (reason_of(there, node) if handler.rest else "")
+            entries = tuple(replace(ways[one], reason=reason or ways[one].reason) for one in sorted(there))
             handled |= handler.outcomes
             if not entries:
                 continue
@@ -231,9 +231,6 @@ class Builder:
         on += [ways[outcome] for outcome in left if outcome in good]
         other += [ways[outcome] for outcome in left if outcome not in good and outcome not in quiet]
         return Exits(tuple(on), tuple(other))
-
-    def _led(self, way: Exit, handler: Handler) -> Exit:
-        return replace(way, reason=handler.reason or way.reason)
 
     def _exit(
         self, node: Node, entries: tuple[Exit, ...], need: str, *, done: bool = True, reason: str | None = None

@@ -27,7 +27,7 @@ _HEADS: tuple[tuple[Kind, tuple[str, ...]], ...] = (
     ("else", _OTHERWISE),
     ("always", _ALWAYS),
     ("when", _WHEN),
-    ("unless", ("unless",)),
+    ("unless", ("unless", "except when", "except if", "except where", "except for when", "except in case")),
     ("if", ("if", "only if", "only when", "in case", "provided that", "provided")),
 )
 _DETERMINERS = wordset("a an the it them its their this that these those him her")

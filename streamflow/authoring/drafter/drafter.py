@@ -20,22 +20,23 @@ from streamflow.authoring.drafter.conditions import read_condition
 from streamflow.authoring.drafter.drafted import Drafted
 from streamflow.authoring.drafter.fields import Field, fields_of
 from streamflow.authoring.drafter.notes import CHOICES, Notes, no_field
-from streamflow.authoring.drafter.numerals import ask_about_numbers
+from streamflow.authoring.drafter.numerals import ask_about_numbers, with_numbers
 from streamflow.authoring.drafter.outcomes import is_negated
 from streamflow.authoring.drafter.reading import Reader
-from streamflow.authoring.drafter.remainder import losses
+from streamflow.authoring.drafter.remainder import denies, losses
 from streamflow.authoring.drafter.start import PEOPLE, Parts, Start, parts_of_start, starts
 from streamflow.authoring.drafter.stems import content, stem
 from streamflow.authoring.drafter.tokens import Token, span_of, tokens_of
 from streamflow.authoring.drafter.vocabulary import Vocabulary
 from streamflow.authoring.gaps import gaps
-from streamflow.authoring.question import MOST, Question
+from streamflow.authoring.question import MOST, Choice, Question
 from streamflow.definition.catalog import Catalog, EventSpec
 from streamflow.definition.check import check
 from streamflow.definition.model import Definition
 from streamflow.definition.syntax import parse_definition, to_yaml
 
 LONGEST = 4000  # characters of a text: what a description of a definition may have
+_JUDGED = 1000  # characters of a text whose choices are each drafted, to leave out those that answer nothing
 _TRIED = 6  # events that may start it, each drafted to the end
 _SCHEDULE = re.compile(
     r"\b(every|each)\s+(\w+\s+)?(mon|tues|wednes|thurs|fri|satur|sun)?(day|night|morning|evening|hour|week|month|minute)s?\b"
@@ -46,6 +47,30 @@ _SCHEDULE = re.compile(
 
 def draft(sentence: str, catalog: Catalog) -> Drafted:
     """The draft of `sentence` over `catalog`, with what was understood and what has to be asked. Never fails."""
+    found = _draft(sentence, catalog)
+    if found.complete or len(sentence) > _JUDGED:
+        return found
+    return replace(found, questions=tuple(_with_useful(one, found, catalog) for one in found.questions))
+
+
+def _with_useful(question: Question, found: Drafted, catalog: Catalog) -> Question:
+    """The question with the choices that answer it. Where all is read and asked, they lead to no new question but to
+    one about a value."""
+    asked = frozenset(one.text for one in found.questions if one.blocks)
+    whole = bool(found.statements) and len(found.questions) < MOST
+
+    def is_useful(choice: Choice) -> bool:
+        if choice.sentence is None:
+            return True
+        left = [one for one in _draft(choice.sentence, catalog).questions if one.blocks]
+        new = any(one.text not in asked and one.kind != "value" for one in left)
+        return not (whole and new) and all(one.text != question.text for one in left)
+
+    return replace(question, choices=tuple(filter(is_useful, question.choices))) if question.blocks else question
+
+
+def _draft(sentence: str, catalog: Catalog) -> Drafted:
+    """The same, with all choices that the forms of questions offer."""
     notes = Notes(sentence)
     if len(sentence) > LONGEST:
         text = f"A text of at most {LONGEST} characters can be drafted, and this one has {len(sentence)}."
@@ -56,7 +81,7 @@ def draft(sentence: str, catalog: Catalog) -> Drafted:
     if strange is not None:
         notes.ask("not_understood", "A character here cannot be shown. What is meant?", (strange, strange + 1))
         return _without_text(sentence, notes)
-    tokens = tokens_of(sentence)
+    tokens = with_numbers(tokens_of(sentence))
     if ask_about_numbers(notes, tokens):
         return _without_text(sentence, notes)
     vocabulary = Vocabulary.of(catalog)
@@ -228,12 +253,14 @@ def _ask_about_start(notes: Notes, parts: Parts, found: Sequence[Start], vocabul
         choices = [
             notes.instead(tokens, f"{name} comes", f"{name}, without {without}") for name in dict.fromkeys(names)
         ]
+        choices = [] if denies(tokens) else choices
         notes.ask("unknown", text, left, choices)
         return
     lost = " and ".join(f"`{notes.said(one)}`" for one in losses(tokens))
     choices = [
         notes.instead(tokens, f"{name} comes", f"{name}, without {lost}" if lost else name)
         for name in dict.fromkeys(one.name for one in (*vocabulary.near_events(tokens), *vocabulary.events))
+        if not denies(tokens)
     ]
     notes.ask("unknown", f"The catalog has no event for `{said}`. Which one starts the process?", tokens, choices)
 

@@ -16,6 +16,9 @@ _SILENT = re.compile(
 )
 _NO = re.compile(r"\b(reject|declin|refus|den(y|ies|ied)|disapprov|disagree)\w*\b|\bsa(y|ys|id) no\b|^no$")
 _YES = re.compile(r"\b(approv|agree|accept|confirm|allow)\w*\b|\bsa(y|ys|id) yes\b|^yes$|\bok(ay)?\b")
+_SAID_NO = re.compile(r"\bsa(y|ys|id) no\b|^no$")  # a negation that is itself the answer
+_EITHER = re.compile(r"^(approve|agree|accept|confirm|allow|reject|decline|refuse|deny|disapprove|disagree)(s?)\b")
+_NOBODY = re.compile(r"\b(nobody|noone|no one|none|neither)\b")
 _FAILED = re.compile(r"\bfail(s|ed|ure)?\b|\bgoes wrong\b|\bwent wrong\b|\bnot( \w+)? (work|succeed)\w*\b|\berrors?\b")
 _DONE = re.compile(r"\b(succeeds?|succeeded|works|worked)\b")
 _NEGATION = re.compile(r"\b(not|no|never|nobody|noone|none|neither|nothing)\b")
@@ -49,24 +52,42 @@ def is_negated(tokens: Tokens) -> bool:
     return bool(_NEGATION.search(_plain(tokens)))
 
 
+def is_complement(tokens: Tokens) -> bool:
+    """Whether a phrase says one thing that is not so, and so all others: `they do not approve it`."""
+    return len(parts_of(tokens)) == 1 and is_negated(tokens)
+
+
 def answer_of(tokens: Tokens, about: frozenset[str]) -> frozenset[str] | None:
     """The outcomes of an approval that `tokens` name; None if they say something else. `about` are stems that may
     stand beside it."""
     found: frozenset[str] = frozenset()
-    for part in parts_of(tokens):
-        if not _only(part, about):
-            return None
+    parts = parts_of(tokens)
+    if not all(_only(part, about) for part in parts):
+        return None
+    if _is_neither(parts):
+        return frozenset({"timeout"})
+    for part in parts:
         text = _plain(part)
         denied = is_negated(part)
         if _YES.search(text):
             found |= (ASKED - {"approved"}) if denied else {"approved"}
-        elif _NO.search(text) and not (denied and not re.search(r"\bno\b", text)):
-            found |= {"rejected"}
+        elif _NO.search(text):
+            found |= (ASKED - {"rejected"}) if _NEGATION.search(_SAID_NO.sub("", text)) else {"rejected"}
         elif _SILENT.search(text):
             found |= {"timeout"}
         else:
             return None
     return found or None
+
+
+def _is_neither(parts: list[list[Token]]) -> bool:
+    """Whether one negation holds for a yes and a no: `nobody approves or rejects it`."""
+    if len(parts) != 2 or not is_negated(parts[0]) or is_negated(parts[1]):
+        return False
+    first, second = (_plain(part) for part in parts)
+    both = any(yes.search(first) and no.search(second) for yes, no in ((_YES, _NO), (_NO, _YES)))
+    answer = _EITHER.search(second)
+    return both and answer is not None and (not answer[2] or bool(_NOBODY.search(first)))
 
 
 def waited_of(tokens: Tokens, about: frozenset[str]) -> frozenset[str] | None:

@@ -44,6 +44,16 @@ def fields_of_steps(nodes: Iterable[Node]) -> list[Field]:
     return found
 
 
+def about_of(nodes: Iterable[Node]) -> frozenset[str]:
+    """The stems of what the events of these steps are about."""
+    entries = [entry for node in nodes for entry in _entries(node)]
+    return frozenset[str]().union(*(entry.subject for entry in entries))
+
+
+def _entries(node: Node) -> list[Entry]:
+    return node.events if isinstance(node, Await) else [node.entry] if isinstance(node, Do) else []
+
+
 def verbal(event: Entry) -> set[str]:
     """Other words for an event that came, such as paid for a payment."""
     return {"pay"} if "payment" in event.named else set()

@@ -16,6 +16,7 @@ class Handler:
     block: list[Node] = field(default_factory=list)
     reason: str = ""  # the condition as it was said
     rejoins: bool = False  # what comes after the step comes after this, too
+    rest: bool = False  # it has what no other condition names: a later one may take outcomes out of it
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,6 +34,20 @@ class Node:
                 return found
         self.handlers.append(Handler(outcomes=outcomes, reason=reason))
         return self.handlers[-1]
+
+    def unnamed(self, outcomes: frozenset[str]) -> frozenset[str]:
+        """Those of `outcomes` that no condition has named by themselves; all of them if each is named."""
+        named = frozenset[str]().union(*(one.outcomes for one in self.handlers if not one.rest))
+        return outcomes - named or outcomes
+
+    def take_out(self, outcomes: frozenset[str]) -> bool:
+        """Takes `outcomes` out of what is done in the other cases; not if nothing of that would be left."""
+        found = [one for one in self.handlers if one.rest and one.outcomes & outcomes and one.outcomes != outcomes]
+        if not all(one.outcomes - outcomes for one in found):
+            return False
+        for one in found:
+            one.outcomes -= outcomes
+        return True
 
 
 @dataclass(slots=True, kw_only=True)

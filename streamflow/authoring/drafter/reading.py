@@ -14,12 +14,13 @@ from streamflow.authoring.drafter.fields import Field, fields_of
 from streamflow.authoring.drafter.lengths import length_at, without_limit
 from streamflow.authoring.drafter.named_outcomes import outcomes_named
 from streamflow.authoring.drafter.notes import Notes, no_field
-from streamflow.authoring.drafter.outcomes import is_negated, parts_of
-from streamflow.authoring.drafter.outputs import fields_of_steps, outcomes_of
+from streamflow.authoring.drafter.outcomes import is_complement, is_negated, parts_of
+from streamflow.authoring.drafter.outputs import about_of, fields_of_steps, outcomes_of
 from streamflow.authoring.drafter.process import Always, Ask, Await, Decide, Do, Handler, Node, Pause, Way
+from streamflow.authoring.drafter.reasons import UNLESS
 from streamflow.authoring.drafter.start import Absence, without_negation
-from streamflow.authoring.drafter.stems import content
-from streamflow.authoring.drafter.tokens import Token, Tokens, span_of, words_at
+from streamflow.authoring.drafter.stems import content, stem
+from streamflow.authoring.drafter.tokens import Token, Tokens, span_of, tokens_of, words_at
 from streamflow.authoring.drafter.vocabulary import Entry, Vocabulary
 from streamflow.definition.catalog import EventSpec
 
@@ -42,11 +43,13 @@ class Reader:
         self._trigger = fields_of("trigger", entry.spec.schema_, entry.stems)
         self.known = entry.stems | around
         self.actions = Actions(vocabulary, notes, self._blocks.new_id, entry.name, entry.stems)
+        self.actions.about = frozenset(stem(token.lower) for token in content(tokens_of(notes.sentence)))
 
     def resume(self, nodes: Sequence[Node], done: frozenset[str], taken: Iterable[str]) -> None:
         """What is read continues in a draft with the steps `nodes`, at a place where those in `done` are done. `taken`
         are the ids that there are."""
         self._before = list(nodes)
+        self.actions.about |= about_of(nodes)
         self._blocks.begin(self.root, done)
         self._blocks.take(taken)
 
@@ -96,7 +99,8 @@ class Reader:
                 self._cursors = [self._base]
             elif clause.kind == "else":
                 chained = after is not None and after.kind in ("if", "unless")
-                opened = self._chained(after) if chained and after is not None else self._otherwise(clauses, place)
+                following = after.tokens if after is not None else []
+                opened = self._chained(after) if chained and after is not None else self._otherwise(following)
                 self._cursors = opened if opened is not None else [[]]  # what cannot be placed is not done
                 place += int(chained)
             else:
@@ -172,15 +176,15 @@ class Reader:
 
     def _open(self, clause: Clause) -> list[Block] | None:
         """The blocks of what is done under a condition; None after a question about it."""
-        said = self.notes.said(clause.tokens)
+        said = self._reason(clause)
         asked = self.notes.blocking
         bare, limit = without_limit(clause.tokens)
-        for node in reversed(self._nodes):
-            outcomes = outcomes_named(node, bare, self.vocabulary, self.known)
-            if outcomes:
-                if clause.kind == "unless":
-                    outcomes = outcomes_of(node) - outcomes
-                return self._after(node, outcomes, said, limit, clause.tokens)
+        if (named := self._named(bare)) is not None:
+            node, outcomes = named
+            rest = clause.kind == "unless" or (len(outcomes) > 1 and is_complement(bare))
+            if clause.kind == "unless":
+                outcomes = outcomes_of(node) - outcomes
+            return self._after(node, outcomes, said, limit, clause.tokens, rest=rest)
         found = self._data(clause.tokens)
         if found is not None:
             expr = negated(found.expr) if clause.kind == "unless" else found.expr
@@ -191,23 +195,43 @@ class Reader:
             self._refuse(clause.tokens)
         return None
 
+    def _named(self, tokens: Tokens) -> tuple[Node, frozenset[str]] | None:
+        """The last step of which `tokens` name outcomes, and these."""
+        found = ((node, outcomes_named(node, tokens, self.vocabulary, self.known)) for node in reversed(self._nodes))
+        return next(((node, outcomes) for node, outcomes in found if outcomes), None)
+
     def _after(
-        self, node: Node, outcomes: frozenset[str], said: str, limit: str | None, tokens: Tokens
+        self, node: Node, outcomes: frozenset[str], said: str, limit: str | None, tokens: Tokens, *, rest: bool = False
     ) -> list[Block] | None:
+        outcomes = node.unnamed(outcomes) if rest else outcomes
         if not outcomes:
             self.notes.ask("not_understood", f"No outcome is left for `{said}`. When should it be done?", tokens)
             return None
-        if limit is not None and isinstance(node, Ask | Await) and "timeout" in outcomes:
-            if node.within not in (None, limit):
-                text = f"`{said}` gives another limit than {node.within} before. Which one holds?"
-                self.notes.ask("ambiguous", text, tokens)
-                return None
-            node.within = limit
+        if limit is not None and not self._limited(node, limit, said, tokens):
+            return None
+        if not rest and not node.take_out(outcomes):
+            self.notes.ask(
+                "not_understood", f"`{said}` leaves nothing of a condition before it. What is meant?", tokens
+            )
+            return None
         self._opened = Opened(node, outcomes, enclosing=self._blocks.home(node))
-        return [self._handled(node, outcomes, said)]
+        return [self._handled(node, outcomes, said, rest=rest)]
 
-    def _handled(self, node: Node, outcomes: frozenset[str], reason: str) -> Block:
+    def _limited(self, node: Node, limit: str, said: str, tokens: Tokens) -> bool:
+        """The limit that a condition names is that of the step; not, after a question, where that has another."""
+        if not isinstance(node, Ask | Await | Do):
+            return True
+        endless = not isinstance(node, Do) and node.forever
+        if endless or node.within not in (None, limit):
+            text = f"`{said}` gives another limit than {node.within or 'none'} before. Which one holds?"
+            self.notes.ask("ambiguous", text, tokens)
+            return False
+        node.within = limit
+        return True
+
+    def _handled(self, node: Node, outcomes: frozenset[str], reason: str, *, rest: bool = False) -> Block:
         handler: Handler = node.handler(outcomes, reason)
+        handler.rest = rest and (handler.rest or not handler.block)
         happy = outcomes.isdisjoint({"timeout", "failure"})
         own = frozenset({node.id}) if happy else frozenset[str]()
         self._blocks.begin(handler.block, self._blocks.done_at(self._blocks.home(node), node) | own)
@@ -268,10 +292,9 @@ class Reader:
         outcomes = frozenset({"timeout"}) if denied else outcomes_of(node) - {"timeout"}
         return self._after(node, outcomes, self.notes.said(clause.tokens), None, clause.tokens)
 
-    def _otherwise(self, clauses: list[Clause], place: int) -> list[Block] | None:
+    def _otherwise(self, following: Tokens) -> list[Block] | None:
         last = self._opened
         if last is None:
-            following = clauses[place + 1].tokens if place + 1 < len(clauses) else []
             self.notes.ask("not_understood", "Otherwise than what? No condition comes before it.", following)
             return None
         if isinstance(last.node, Decide):
@@ -284,19 +307,28 @@ class Reader:
         if not left:
             self.notes.ask("not_understood", "Otherwise than what? Every outcome is already used.", last.node.said)
             return None
-        return [self._handled(last.node, left, "otherwise")]
+        return [self._handled(last.node, left, "", rest=True)]
 
     def _chained(self, clause: Clause) -> list[Block] | None:
         """Another condition of the last choice: `otherwise, if ...`."""
         last = self._opened
         found = self._data(clause.tokens)
         if last is None or not isinstance(last.node, Decide) or found is None:
+            if last is not None and found is not None and self._named(clause.tokens) is None:
+                blocks = self._otherwise(clause.tokens)  # after an outcome: in the other cases, if it holds
+                if blocks is None:
+                    return None
+                self._cursors = blocks
             return self._open(clause)
         expr = negated(found.expr) if clause.kind == "unless" else found.expr
-        way = Way(expr=expr, reason=self.notes.said(clause.tokens))
+        way = Way(expr=expr, reason=self._reason(clause))
         last.node.ways.append(way)
         self._blocks.begin(way.block, self._blocks.done_at(last.enclosing, last.node))
         return [way.block]
+
+    def _reason(self, clause: Clause) -> str:
+        """The condition as it was said."""
+        return (UNLESS if clause.kind == "unless" else "") + self.notes.said(clause.tokens)
 
     def _refuse(self, tokens: Tokens) -> None:
         found = read_condition(tokens, self._fields(), self._it)

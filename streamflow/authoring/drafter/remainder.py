@@ -61,6 +61,11 @@ def _is_beside(tokens: Tokens) -> bool:
     return manner or first.is_in(_LEADING) or number_at([first], 0) not in (None, "1") or first.kind == "mark"
 
 
+def denies(tokens: Tokens) -> bool:
+    """Whether something is negated, so that without these words the opposite may be said."""
+    return any(token.is_in(NEGATING) for token in tokens)
+
+
 def losses(tokens: Tokens) -> list[list[Token]]:
     """The parts of `tokens` that nothing may drop unsaid: what is negated, limits, delays and counts."""
     found: list[list[Token]] = []

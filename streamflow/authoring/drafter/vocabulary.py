@@ -98,9 +98,12 @@ class Vocabulary:
                 found.append(Match(entry, score + (0.5 if spec.key is not None else 0.0)))
         return sorted(found, key=lambda match: -match.score)
 
-    def acting(self, tokens: Sequence[Token], without: str, known: frozenset[str]) -> list[Match]:
+    def acting(
+        self, tokens: Sequence[Token], without: str, known: frozenset[str], about: frozenset[str] = frozenset()
+    ) -> list[Match]:
         """The events and operations that `tokens` may mean as something to be done, the best first. `without` is the
-        event that starts the process, `known` the stems of what the process is about."""
+        event that starts the process, `known` the stems of what the process is about; `about` are those of what else
+        there is in it."""
         words = content(tokens)
         if any(token.kind in ("number", "quoted") for token in tokens):
             return []
@@ -113,7 +116,8 @@ class Vocabulary:
         verbs = _verbs_of(tokens)
         entries = (entry for entry in (*self.events, *self.operations) if entry.name != without)
         found = [match for entry in entries if (match := _acted(entry, wanted, verbs, known)) is not None]
-        return sorted(found, key=lambda match: -match.score)
+        own = [match for match in found if not is_foreign(match.entry, tokens, known | about)]
+        return sorted(own or found, key=lambda match: -match.score)
 
     def near(self, tokens: Sequence[Token], without: str) -> list[Entry]:
         """The events and operations whose name or title has some of what `tokens` say, those with the most first. A
@@ -134,6 +138,14 @@ class Vocabulary:
         """The same of events alone; all of a catalog with few where none has anything of it."""
         found = [entry for entry in self.near(tokens, "") if entry.kind == "event"]
         return found or (list(self.events) if len(self.events) <= _MANY else [])
+
+
+def is_foreign(entry: Entry, tokens: Sequence[Token], known: frozenset[str]) -> bool:
+    """Whether `tokens` say what is done to what the process is about, `known`, and `entry` is an event of something
+    else: `approve it` is no event of an application where nothing says that it is about one."""
+    if entry.kind != "event" or entry.subject & known or any(token.lower == entry.name.lower() for token in tokens):
+        return False
+    return all(stem(token.lower) in known for token in content(tokens)[1:])
 
 
 def _only(words: list[Token], entry: Entry, verbs: frozenset[str], known: frozenset[str] = frozenset()) -> bool:

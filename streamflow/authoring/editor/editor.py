@@ -15,12 +15,13 @@ from streamflow.authoring.draft import Draft
 from streamflow.authoring.drafter.actions import NOTHING_NEAR
 from streamflow.authoring.drafter.drafter import LONGEST
 from streamflow.authoring.drafter.notes import Notes
-from streamflow.authoring.drafter.numerals import ask_about_numbers
+from streamflow.authoring.drafter.numerals import ask_about_numbers, with_numbers
 from streamflow.authoring.drafter.tokens import Token, span_of, tokens_of, wordset
 from streamflow.authoring.editor.conditions import conditional, renumbered
 from streamflow.authoring.editor.denial import denied
 from streamflow.authoring.editor.edited import Edited
 from streamflow.authoring.editor.insertion import inserted
+from streamflow.authoring.editor.keeping import kept
 from streamflow.authoring.editor.limits import limited
 from streamflow.authoring.editor.part import Changes, Part
 from streamflow.authoring.editor.plain import asked_people, attempted, moved, one_run, renamed, titled
@@ -33,6 +34,7 @@ from streamflow.authoring.question import Choice, Question
 from streamflow.definition.catalog import Catalog
 
 _FORMS: tuple[Callable[[Part], Changes | None], ...] = (
+    kept,
     renamed,
     moved,
     one_run,
@@ -48,6 +50,7 @@ _FORMS: tuple[Callable[[Part], Changes | None], ...] = (
     conditional,
     inserted,
 )
+MOST_PARTS = 20  # changes of one text: each is applied, and the whole draft checked
 _ENDS = frozenset(".;!?")
 _BEGINNINGS = wordset("rename remove delete drop change raise lower increase reduce extend shorten replace")
 EXAMPLES = "`change the time limit to 2 hours`, `after X also do Y`, `remove X`, `if nobody answers, do Y instead of X`"
@@ -58,7 +61,7 @@ def edit(sentence: str, draft: Draft, catalog: Catalog, *, judged: Catalog | Non
     are made of `catalog`; the draft is judged by `judged`, which may have more than that."""
     whole = catalog if judged is None else judged
     found = _edit(sentence, draft, catalog, whole)
-    unclear = ask_about_numbers(Notes(sentence), tokens_of(sentence))
+    unclear = ask_about_numbers(Notes(sentence), with_numbers(tokens_of(sentence)))
     asked = frozenset(question.text for question in found.questions if question.blocks)
 
     def is_useful(choice: Choice, question: Question) -> bool:
@@ -93,8 +96,13 @@ def _edit(sentence: str, draft: Draft, catalog: Catalog, whole: Catalog) -> Edit
         return _edited(sentence, draft, whole, notes, [])
     changes: Changes = []
     current = draft
-    tokens = tokens_of(sentence)
+    tokens = with_numbers(tokens_of(sentence))
     parts = [] if ask_about_numbers(notes, tokens) else _parts(tokens)
+    if len(parts) > MOST_PARTS:
+        start, end = parts[MOST_PARTS][0].start, parts[-1][-1].end
+        text = f"At most {MOST_PARTS} changes are made at once, and these are {len(parts)}. Which ones come first?"
+        notes.ask("not_understood", text, (start, end))
+        parts = []
     for tokens in parts:
         found = _of_part(Part.of(tokens, notes, Scene(current, catalog, whole)))
         if notes.blocking:

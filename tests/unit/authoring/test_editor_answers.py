@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from streamflow.authoring.draft import Draft
 from streamflow.authoring.editor.edited import Edited
-from streamflow.authoring.editor.editor import edit
+from streamflow.authoring.editor.editor import MOST_PARTS, edit
 from streamflow.authoring.problems import new_problems, problems_of
 from streamflow.authoring.questions import questions
 from streamflow.definition.syntax import parse_catalog
@@ -239,3 +241,69 @@ def test_a_question_that_has_lost_its_answers_says_what_to_do() -> None:
 
     assert question.choices == ()
     assert question.text.endswith("Describe it by an operation or event of the catalog, or add one to the catalog.")
+
+
+@pytest.mark.parametrize(
+    "sentence", ["After block, ask sales and finance within 1 hour.", "Ask sales and finance instead of the analysts."]
+)
+def test_two_groups_joined_by_and_are_not_one(sentence: str) -> None:
+    found = edited(CARDS, sentence)
+
+    assert not found.operations
+    assert any(one.blocks for one in found.questions)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Do not remove block.",
+        "Never remove block.",
+        "Don't remove the blocking.",
+        "Do not rename score to risk.",
+        "Please do not delete approve.",
+        "I do not want to remove block.",
+        "No longer remove block.",
+        "Stop removing block.",
+        "Do not replace block by hold.",
+        "Never set the title of block to 'No'.",
+        "Don't raise the limit to 800 euros.",
+        "Block must not be removed.",
+        "Rename score to risk, but do not remove block.",
+        "Remove block but do not rename score to risk.",
+    ],
+)
+def test_an_edit_that_is_denied_changes_nothing(sentence: str) -> None:
+    found = edited(CARDS, sentence)
+
+    assert not found.operations
+    assert [one.text.endswith("so nothing is changed. What should change?") for one in found.questions] == [True]
+    assert not any(question.choices for question in found.questions)
+
+
+def test_what_a_step_does_may_be_done_no_more() -> None:
+    catalog = parse_catalog("""
+events: [{name: asset.lost, topics: [assets], key: {path: id}, schema: {type: object}}]
+operations: [{name: asset.delete, title: Delete an asset}, {name: mail.send}]
+""")
+    draft = Draft.parse("""
+streamflow: "1"
+name: lost
+version: "1"
+on: [{id: lost, event: asset.lost}]
+steps: [{id: gone, call: {operation: asset.delete}}, {id: tell, call: {operation: mail.send}}]
+""")
+    found = edit("Do not delete the asset any more.", draft, catalog)
+
+    assert [(one.op, getattr(one, "step", None)) for one in found.operations] == [("remove_step", "gone")]
+
+
+def test_a_text_of_very_many_edits_is_refused_before_any_is_made() -> None:
+    part = "After score, also ask sales within 1 hour. "
+    started = time.process_time()
+    found = edited(CARDS, part * (MOST_PARTS + 1))
+    took = time.process_time() - started
+
+    assert not found.operations
+    assert [(one.phrase, one.choices) for one in found.questions] == [(part.strip().rstrip("."), ())]
+    assert found.questions[0].text.startswith("At most 20 changes are made at once, and these are 21.")
+    assert took < 1
