@@ -207,7 +207,7 @@ class Tried:
         return list(known)
 
     def _operator(self, operation: str, name: str) -> list[str] | tuple[str, ...]:
-        if operation == "DESCRIBE_CONFIGS":
+        if operation == "DESCRIBE_CONFIGS" or name.endswith(".avro"):
             return ERASE
         if operation == "WRITE":
             return self._written(name)
