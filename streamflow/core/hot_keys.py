@@ -106,7 +106,7 @@ class HotKeys:
     of `metrics`; `found` is given a hot one, once a minute at most.
 
     Each command's key is appended to `waiting`, at most `KEY_BYTES` of it. One without a key, such as that of a timer,
-    is None there: it is no key's, but a command of the minute. (A method for this would cost as much again.)"""
+    is None there: it is no key's, but a command of the minute."""
 
     def __init__(self, partition: int, metrics: Metrics, found: Callable[[HotKey], None]) -> None:
         self._partition, self._metrics, self._found = str(partition), metrics, found

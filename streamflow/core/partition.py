@@ -23,7 +23,7 @@ from streamflow.core.checkpoint import Checkpoint
 from streamflow.core.cut import batches_of, whole_cut
 from streamflow.core.emitted_events import EmittedEvents
 from streamflow.core.gap_check import Verdict, judge
-from streamflow.core.hot_keys import HotKey
+from streamflow.core.hot_keys import KEY_BYTES, HotKey
 from streamflow.core.metrics import Metrics, NoMetrics
 from streamflow.core.opening import Skipped, check_opening, input_gap, require_known
 from streamflow.core.outbox import Outbox, TopicOf, WriterOf, unsent_of
@@ -213,7 +213,11 @@ class PartitionCore:
             self.emitted.outbox.add(record.offset, nth, event, self._clock())
         if events:
             self.emitted.refuse_unbound()
-        if self._traced is not None and is_traced(command, decision):
+        if (
+            self._traced is not None
+            and (decision.traces or getattr(command, "trace", None) is not None)
+            and is_traced(command, decision)
+        ):
             self._traced(record, command, decision, self._clock() - began)
         return None
 
@@ -274,7 +278,10 @@ class PartitionCore:
             if isinstance(effect, PrintLine):
                 self._printed(effect)
         if self._measured is not None:
-            self._measured.decided(decision, record.key, None if began is None else self._clock() - began)
+            self.metrics.decided(decision, None if began is None else self._clock() - began)
+            self._measured.keys.append(record.key[:KEY_BYTES] if record.key else None)
+            if decision.tallied:
+                self._measured.tallied.update(decision.tallied)
         self.unsaved += not isinstance(command, AdvanceWatermark)
         if isinstance(command, FireTimer):
             self._timer_decided(command, decision.reason, now_ms)

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from streamflow.core.delivery_counts import DeliveryCounts
-from streamflow.core.hot_keys import KEY_BYTES, HotKey, HotKeys
+from streamflow.core.hot_keys import HotKey, HotKeys
 from streamflow.core.metrics import Metrics
-from streamflow.engine.outcome import Decision
 from streamflow.engine.overlay import Overlay
 
 TIMED_EVERY = 7
@@ -19,21 +18,17 @@ TIMED_EVERY = 7
 
 class PartitionMetrics:
     """The measurements of partition `number` over `overlay`, for `metrics`. `hot_key` is given a key that has more than
-    half of the commands, once a minute at most."""
+    half of the commands, once a minute at most.
+
+    Of each command the core adds the key to `keys`, at most `KEY_BYTES` of it and None for none, and the definitions
+    whose deliveries were counted to `tallied`: a call for it would cost more than the rest."""
 
     def __init__(self, overlay: Overlay, number: int, metrics: Metrics, hot_key: Callable[[HotKey], None]) -> None:
         self._overlay, self._number, self._metrics = overlay, number, metrics
         self._hot_keys = HotKeys(number, metrics, hot_key)
-        self._keys = self._hot_keys.waiting
-        self._tallied: set[str] = set()  # definitions whose deliveries were counted since the last cut
+        self.keys = self._hot_keys.waiting
+        self.tallied: set[str] = set()
         self._deliveries: DeliveryCounts | None = None  # of the cut that is being saved
-
-    def decided(self, decision: Decision, key: bytes | None, seconds: float | None) -> None:
-        """A command under `key` was decided, and its changes are in the overlay. `seconds`: see `Metrics.decided`."""
-        self._metrics.decided(decision, seconds)
-        self._keys.append(key[:KEY_BYTES] if key else None)
-        if decision.tallied:
-            self._tallied.update(decision.tallied)
 
     def look(self, now_ms: int) -> None:
         """End the minute of the keys if it is over."""
@@ -41,7 +36,7 @@ class PartitionMetrics:
 
     def capture(self) -> None:
         """A cut is about to be taken from the overlay."""
-        self._deliveries, self._tallied = DeliveryCounts(self._overlay, self._tallied), set()
+        self._deliveries, self.tallied = DeliveryCounts(self._overlay, self.tallied), set()
 
     def saved(self) -> None:
         """The cut is saved."""

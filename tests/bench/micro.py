@@ -109,7 +109,8 @@ def _run(values: list[bytes], contents: _Contents, store: RocksStore) -> tuple[d
     """CPU seconds by part, and how many transitions were made."""
     now, limits, overlay = time.thread_time, Limits(), Overlay(store)
     runs, changelog = _Batches(), _Batches()
-    metrics = PartitionMetrics(overlay, 0, ProcessMetrics(Process.ENGINE), lambda found: None)
+    metrics = ProcessMetrics(Process.ENGINE)
+    measured_keys = PartitionMetrics(overlay, 0, metrics, lambda found: None).keys
     spent: dict[str, float] = defaultdict(float)
     made, at_ms = 0, int(time.time() * 1000)
     for offset, value in enumerate(values):
@@ -123,7 +124,8 @@ def _run(values: list[bytes], contents: _Contents, store: RocksStore) -> tuple[d
         decided = now()
         overlay.apply(decision.changes)
         applied, record_key = now(), business_key.encode()
-        metrics.decided(decision, record_key, applied - began)
+        metrics.decided(decision, applied - began)
+        measured_keys.append(record_key)
         measured = now()
         encoded = [encode_transition(transition, None) for transition in decision.transitions]
         written = now()

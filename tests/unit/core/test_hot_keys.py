@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from streamflow.core.hot_keys import KEYS, HotKey, HotKeys, SpaceSaving
+from streamflow.core.hot_keys import KEY_BYTES, KEYS, HotKey, HotKeys, SpaceSaving
 from streamflow.core.partition_metrics import PartitionMetrics
 from streamflow.engine.commands import FireTimer
-from streamflow.engine.outcome import Decision
 from streamflow.metrics.collector import ProcessMetrics
 from streamflow.metrics.metric import Process
 from streamflow.simulation.store import MemoryStore
@@ -20,9 +19,6 @@ from tests.unit.metrics.test_collector import exposed
 
 MINUTE_MS = 60_000
 BEGIN_MS = 1_000_000 * MINUTE_MS  # of a minute
-
-
-DECISION = Decision(outcome="applied", reason="", transitions=[], effects=[], changes={})
 
 
 class Partition:
@@ -40,7 +36,7 @@ class Partition:
             self.count(key)
 
     def count(self, key: bytes | None) -> None:
-        self._measured.decided(DECISION, key, 0.0)
+        self._measured.keys.append(key[:KEY_BYTES] if key else None)
         if len(self.keys.waiting) % 200 == 0 and self.keys._ends_ms is not None:
             self.keys.look(self.keys._ends_ms - 1)  # as a host does, after each slice of a batch
 
@@ -185,6 +181,15 @@ def test_a_core_counts_each_command_that_it_takes_under_its_key() -> None:
     core.fire(begin_ms + MINUTE_MS)
     assert partition.found == [HotKey(key=b"hot", ratio=800 / 1300, commands=1300)]
     assert exposed(partition.metrics)["streamflow_hot_key_ratio"] == {("0",): pytest.approx(800 / 1300)}
+
+
+def test_a_core_keeps_the_beginning_of_a_long_key() -> None:
+    partition = Partition()
+    core = a_core(metrics=partition.metrics, hot_key=partition.found.append)
+    for offset, key in enumerate((b"x" * 1_000_000, b"k", b"", None)):
+        core.take(a_record(offset)._replace(key=key), NOW_MS)
+    assert core._measured is not None
+    assert core._measured.keys == [b"x" * KEY_BYTES, b"k", None, None]
 
 
 def test_a_core_without_metrics_counts_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
