@@ -213,7 +213,7 @@ class PartitionCore:
             self.emitted.outbox.add(record.offset, nth, event, self._clock())
         if events:
             self.emitted.refuse_unbound()
-        if (
+        if (  # the second line saves a call: most commands are in no trace
             self._traced is not None
             and (decision.traces or getattr(command, "trace", None) is not None)
             and is_traced(command, decision)

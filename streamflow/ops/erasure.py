@@ -165,10 +165,11 @@ def _times(settings: Settings, topic: str, entry: int | None, key: str, progress
 
 def _until_deleted(topic: str, times: Sequence[int], config: Mapping[str, str]) -> Remains:
     retention, segment = int(config.get("retention.ms", "-1")), int(config.get("segment.ms", "604800000"))
-    is_bounded = retention >= 0 and max(times) + retention + segment < _NEVER_MS
-    gone = max(times) + retention + segment if is_bounded else None
+    newest = max(times)
+    gone = newest + retention + segment
+    is_bounded = retention >= 0 and gone < _NEVER_MS
     why = f"retention.ms {retention} + segment.ms {segment} after the newest"
-    return Remains(topic=topic, records=len(times), newest_ms=max(times), gone_ms=gone, why=why)
+    return Remains(topic=topic, records=len(times), newest_ms=newest, gone_ms=gone if is_bounded else None, why=why)
 
 
 def _in_state(

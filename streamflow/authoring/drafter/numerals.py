@@ -88,7 +88,7 @@ def _of_several(tokens: Tokens, at: int) -> tuple[int, Unclear] | None:
     if number_at(tokens, at) is None and not tokens[at].is_in(_WHOLE):
         return None
     end = at + 1
-    while end < len(tokens) and _goes_on(tokens, end):
+    while end < len(tokens) and _continues(tokens, end):
         end += 1
     if end == at + 1 and not tokens[at].is_in(_WHOLE):
         return None
@@ -100,8 +100,8 @@ def _of_several(tokens: Tokens, at: int) -> tuple[int, Unclear] | None:
     return end, Unclear(start=tokens[at].start, end=tokens[end - 1].end, meanings=meanings)
 
 
-def _goes_on(tokens: Tokens, at: int) -> bool:
-    """Whether the token at `at` goes on with the number before it."""
+def _continues(tokens: Tokens, at: int) -> bool:
+    """Whether the token at `at` belongs to the number before it."""
     before, token = tokens[at - 1], tokens[at]
     after = tokens[at + 1] if at + 1 < len(tokens) else None
     if token.is_in(_WHOLE | _SHORT.keys()) or (token.is_in({"m"}) and after is not None and after.lower in CURRENCIES):
